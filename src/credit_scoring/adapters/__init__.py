@@ -1,0 +1,1 @@
+"""Ports on real things: files, databases, the registry."""

@@ -1,0 +1,145 @@
+"""Reads a portfolio declaration; every fault is told with file, line, key and what is allowed."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from credit_scoring.core.declaration_checks import Problem, declaration_problems
+from credit_scoring.core.errors import DeclarationError, nearest
+from credit_scoring.core.portfolio import Portfolio
+
+Key = tuple[str, ...]
+
+
+def read_portfolio(path: Path) -> Portfolio:
+    """Return the declaration in ``path``, checked as a whole.
+
+    Raises:
+        DeclarationError: If the file is absent, is not YAML, or its content is not a valid declaration.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise DeclarationError(f"No portfolio declaration at '{path}': {exc.strerror}. Create the file.") from exc
+    except UnicodeDecodeError as exc:
+        raise DeclarationError(f"'{path}' is not UTF-8 text (byte {exc.start}). Save it as UTF-8.") from exc
+    return parse_portfolio(text, str(path))
+
+
+def parse_portfolio(text: str, source: str) -> Portfolio:
+    """Return the declaration in ``text``; ``source`` names it in errors. Raises as ``read_portfolio``."""
+    lines: dict[Key, int] = {}
+    try:
+        root = yaml.compose(text, Loader=_PlainLoader)
+    except yaml.YAMLError as exc:
+        raise DeclarationError(f"{source} is not valid YAML: {_yaml_fault(exc)}") from exc
+    if not isinstance(root, yaml.MappingNode):
+        raise DeclarationError(f"{source} must be a mapping of keys such as 'name' and 'features'.")
+    _note_lines(root, (), lines, source)
+    content = _PlainLoader("").construct_document(root)
+    try:
+        portfolio = Portfolio.model_validate(content)
+    except ValidationError as exc:
+        problems = [_as_problem(error) for error in exc.errors(include_url=False)]
+        raise DeclarationError(_told(source, problems, lines)) from exc
+    problems = declaration_problems(portfolio)
+    if problems:
+        raise DeclarationError(_told(source, problems, lines))
+    return portfolio
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML with ``true`` and ``false`` as the only booleans, so that ``no`` and ``on`` stay words."""
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), ["t", "f"])
+
+
+def _note_lines(node: yaml.Node, at: Key, lines: dict[Key, int], source: str) -> None:
+    """Note the line of each key, and refuse a key given twice: YAML would keep the last in silence."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            path = (*at, str(key.value))
+            line = key.start_mark.line + 1
+            if path in lines:
+                raise DeclarationError(
+                    f"{source}, line {line}: '{'.'.join(path)}' is given twice (first on line {lines[path]}). "
+                    f"Remove one."
+                )
+            lines[path] = line
+            _note_lines(value, path, lines, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            path = (*at, str(position))
+            lines[path] = value.start_mark.line + 1
+            _note_lines(value, path, lines, source)
+
+
+def _told(source: str, problems: Sequence[Problem], lines: dict[Key, int]) -> str:
+    told = [f"{source}, line {_line_of(p.path, lines)}: '{'.'.join(p.path)}' {p.message}" for p in problems]
+    return "\n".join(sorted(told, key=lambda line: int(line.split("line ")[1].split(":")[0])))
+
+
+def _line_of(path: Key, lines: dict[Key, int]) -> int:
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)
+
+
+def _as_problem(error: Any) -> Problem:
+    """Word a Pydantic error as a fault of the file; values of the file may be shown, they are no applicant's."""
+    path = tuple(str(part) for part in error["loc"] if part != "[key]")
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        allowed = _keys_allowed(path[:-1])
+        return Problem(path, f"is not a known key.{nearest(path[-1], allowed)} Allowed: {', '.join(allowed)}.")
+    if kind == "missing":
+        return Problem(path, "is required and absent. Add it.")
+    if kind == "literal_error":
+        allowed = [part.strip(" '") for part in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        word = str(error["input"])
+        return Problem(path, f"is '{word}'.{nearest(word, allowed)} Allowed: {', '.join(allowed)}.")
+    message = error["msg"].removeprefix("Value error, ")
+    return Problem(path, f"{message[0].lower()}{message[1:]} (given: {error['input']!r:.60}).")
+
+
+def _keys_allowed(path: Key) -> list[str]:
+    """Return the keys that the declaration's model at ``path`` knows."""
+    model: Any = Portfolio
+    for part in path:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(part)
+            model = field.annotation if field else None
+        else:
+            model = _value_type(model)
+        model = _without_none(model)
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return list(model.model_fields)
+    return []
+
+
+def _value_type(annotation: Any) -> Any:
+    """Return what a mapping or sequence holds."""
+    arguments = [a for a in get_args(annotation) if a is not Ellipsis]
+    return arguments[-1] if arguments else None
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (None, Literal, dict, tuple, list):
+        return annotation
+    given = [a for a in get_args(annotation) if a is not type(None)]
+    return given[0] if given else annotation
+
+
+def _yaml_fault(exc: yaml.YAMLError) -> str:
+    mark = getattr(exc, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{where}{getattr(exc, 'problem', None) or exc}. Correct the indentation or quoting there."

@@ -1,0 +1,1 @@
+"""The domain: pure functions and frozen data; no framework, no I/O."""

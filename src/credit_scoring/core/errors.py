@@ -1,0 +1,126 @@
+"""The whole exception tree of the package.
+
+CreditScoringError
+├── DeclarationError            a portfolio file cannot be used
+├── ContractError               a source file or table cannot be checked at all
+├── TooManyQuarantinedError     so many rows broke the contract that a run would be meaningless
+├── MissingInputsError          a table lacks columns that a feature reads
+├── TrainingError               a model cannot be fitted on what it was given
+├── BundleError                 a model bundle is absent, damaged or of an unknown kind
+├── RegistryError               the model registry and the roles do not fit together
+├── RecordsError                a decision cannot be recorded or read
+├── UnknownApplicantError       no facts are stored for an applicant
+├── UnknownDecisionError        no decision is recorded under an id
+└── ApplicationReusedError      an application id came back with other content
+"""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+
+class CreditScoringError(Exception):
+    """Base of all errors of this package: what is wrong, which name, what to do next."""
+
+    code = "credit_scoring_error"
+
+
+class DeclarationError(CreditScoringError):
+    """A portfolio declaration is absent, unreadable or contradicts itself."""
+
+    code = "declaration"
+
+
+class ContractError(CreditScoringError):
+    """A source cannot be checked row by row: it is absent, unreadable or lacks columns."""
+
+    code = "contract"
+
+
+class TooManyQuarantinedError(CreditScoringError):
+    """A larger share of rows broke the contract than the portfolio allows."""
+
+    code = "too_many_quarantined"
+
+    def __init__(self, quarantined: int, rows: int, limit: float, worst: str) -> None:
+        super().__init__(
+            f"{quarantined:,} of {rows:,} rows broke the contract, more than the {limit:.1%} that "
+            f"'ingestion.max_quarantined_share' allows. Most often: {worst}. The rows and reasons are in the "
+            f"quarantine dataset; correct the source or the declaration, then run again."
+        )
+
+
+class MissingInputsError(CreditScoringError):
+    """A feature cannot be computed because columns are absent."""
+
+    code = "missing_inputs"
+
+    def __init__(self, table: str, missing: Collection[str]) -> None:
+        self.table = table
+        self.missing = tuple(sorted(missing))
+        super().__init__(
+            f"Table '{table}' lacks column(s) {list(self.missing)} that the declared features read. "
+            f"Run the ingestion pipeline again, or remove the features that need them."
+        )
+
+
+class TrainingError(CreditScoringError):
+    """A model cannot be fitted: too few rows, one class only, or a slope of the wrong sign."""
+
+    code = "training"
+
+
+class BundleError(CreditScoringError):
+    """A model bundle is absent, damaged, or written by code this process does not have."""
+
+    code = "bundle"
+
+
+class RegistryError(CreditScoringError):
+    """The model registry and the roles in the records database contradict each other."""
+
+    code = "registry"
+
+
+class RecordsError(CreditScoringError):
+    """The records database refused or could not be reached; nothing was decided."""
+
+    code = "records_unavailable"
+
+
+class UnknownApplicantError(CreditScoringError):
+    """No facts are stored for this applicant."""
+
+    code = "unknown_applicant"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No facts are stored for this applicant_id. Send the fields inline under 'application' and "
+            "'events', or ingest the applicant first."
+        )
+
+
+class UnknownDecisionError(CreditScoringError):
+    """No decision is recorded under this id."""
+
+    code = "unknown_decision"
+
+    def __init__(self) -> None:
+        super().__init__("No decision is recorded under this id. Use the 'decision_id' of an earlier answer.")
+
+
+class ApplicationReusedError(CreditScoringError):
+    """An application id was sent again with other content."""
+
+    code = "application_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This application_id was decided before with other content. Repeat the first request unchanged "
+            "to read its answer, or use a new application_id."
+        )
+
+
+def nearest(word: str, allowed: Collection[str]) -> str:
+    """Return ' Did you mean 'x'?' for the closest allowed word, or an empty string."""
+    found = get_close_matches(word, list(allowed), n=1)
+    return f" Did you mean '{found[0]}'?" if found else ""

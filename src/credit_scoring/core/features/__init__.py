@@ -1,0 +1,1 @@
+"""Declared features and their computation."""

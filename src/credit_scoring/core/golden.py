@@ -1,0 +1,57 @@
+"""One made-up application per portfolio, from the declared examples: scored before anybody is served."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from credit_scoring.core.features.feature_set import to_matrix
+from credit_scoring.core.portfolio import Column, Portfolio
+from credit_scoring.core.scoring import ModelBundle, score
+from credit_scoring.core.tables import MOMENT, column_type
+
+GOLDEN_APPLICANT = "golden"
+
+_AS_OF = datetime(2000, 7, 1, tzinfo=UTC)
+_EVENTS = 6
+_EVENT_SPACING = timedelta(days=30)
+
+
+def golden_application(portfolio: Portfolio) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """Return the applicants table, one row, and the event tables, six rows each, of the made-up applicant."""
+    columns = portfolio.application_columns
+    applicants = pl.DataFrame({"applicant_id": [GOLDEN_APPLICANT]}).with_columns(
+        pl.lit(_AS_OF).cast(MOMENT).alias("as_of"), **_examples(columns)
+    )
+    moments = [_AS_OF - _EVENT_SPACING * (_EVENTS - number) for number in range(_EVENTS)]
+    events = {
+        table: pl.DataFrame(
+            {"applicant_id": GOLDEN_APPLICANT, "occurred_at": moments, "event_number": range(_EVENTS)},
+            schema={"applicant_id": pl.String, "occurred_at": MOMENT, "event_number": pl.Int32},
+        ).with_columns(**_examples(declared.columns))
+        for table, declared in portfolio.events.items()
+    }
+    return applicants, events
+
+
+def golden_points(bundle: ModelBundle) -> float:
+    """Return ``points_exact`` of the made-up applicant under ``bundle``."""
+    applicants, events = golden_application(bundle.portfolio)
+    features = bundle.plan.compute(applicants.lazy(), {table: frame.lazy() for table, frame in events.items()})
+    return float(score(to_matrix(features, bundle.plan.names), bundle).points_exact[0])
+
+
+def example_value(column: Column) -> float | str | None:
+    """Return the declared example, else the first category, the bound nearest zero, or nothing if nullable."""
+    if column.example is not None:
+        return column.example
+    if column.nullable:
+        return None
+    if column.type == "category":
+        return column.categories[0]
+    low, high = column.bounds
+    return min(max(0.0, low), high)
+
+
+def _examples(columns: Mapping[str, Column]) -> dict[str, pl.Expr]:
+    return {name: pl.lit(example_value(column)).cast(column_type(column)) for name, column in columns.items()}

@@ -1,0 +1,56 @@
+"""Reason codes: what cost points against the reference, in the words of the declaration."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.scoring import Floats, Matrix
+
+MISSING_SUFFIX = "-MISSING"
+"""Added to a reason code when the value that cost points was not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenReason:
+    """One reason: code, text, the feature that cost most under it, and the points lost under the code."""
+
+    code: str
+    text: str
+    feature: str
+    points_lost: float
+
+
+def reasons(features: Matrix, contributions: Floats, names: Sequence[str], portfolio: Portfolio) -> list[GivenReason]:
+    """Return at most ``policy.max_reasons`` reasons of one applicant, the costliest first.
+
+    Args:
+        features: ``(p,)`` features, NaN where missing.
+        contributions: ``(p,)`` points that each feature adds against the reference.
+        names: The p features, in declared order.
+        portfolio: The declaration that the scored bundle carries.
+
+    Contributions are added up per code first, so a code is given only when all of its features together
+    cost points; equal losses keep the declared order of features.
+    """
+    total: dict[str, float] = defaultdict(float)
+    costliest: dict[str, tuple[float, str]] = {}
+    for name, value, points in zip(names, features, contributions, strict=True):
+        code = str(portfolio.features[name].reason) + (MISSING_SUFFIX if np.isnan(value) else "")
+        total[code] += float(points)
+        if code not in costliest or points < costliest[code][0]:
+            costliest[code] = (float(points), name)
+    lost = sorted((item for item in total.items() if item[1] < 0), key=lambda item: item[1])
+    return [
+        GivenReason(code, _text(code, costliest[code][1], portfolio), costliest[code][1], -points)
+        for code, points in lost[: portfolio.policy.max_reasons]
+    ]
+
+
+def _text(code: str, feature: str, portfolio: Portfolio) -> str:
+    reason = portfolio.reasons[code.removesuffix(MISSING_SUFFIX)]
+    if not code.endswith(MISSING_SUFFIX):
+        return reason.text
+    return reason.missing_text or f"{reason.text}: not known ({portfolio.features[feature].description or feature})"

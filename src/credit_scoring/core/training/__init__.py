@@ -1,0 +1,1 @@
+"""Fitting of candidate models; never imported by the decision service."""

@@ -1,0 +1,1 @@
+"""The decision service: everything that only it needs."""
