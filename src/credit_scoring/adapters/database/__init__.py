@@ -1,0 +1,1 @@
+"""Facts, records and roles in one SQL database; SQL is written here and nowhere else."""

@@ -1,0 +1,157 @@
+"""Opens the database: durable settings, its directory, its newest schema."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from credit_scoring.core.errors import RecordsError
+
+BUSY_TIMEOUT_S = 3.0
+"""How long a statement waits for another process's lock; below the service's own deadline of 10 seconds."""
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_START_UP_TIMEOUT_S = 30.0
+_LARGEST_POOL = 40  # one connection per worker thread of the service
+_WRITES = "credit_scoring_writes"
+
+
+def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
+    """Return the database at ``url`` with its newest schema; safe when several processes open it at once.
+
+    Args:
+        url: SQLAlchemy URL. The directory of an embedded (SQLite) file is created.
+        busy_timeout_s: Seconds that a statement waits for another process's lock.
+
+    Raises:
+        RecordsError: If the URL cannot be used, or the database cannot be reached, written or migrated.
+    """
+    parsed = _parsed(url)
+    path = _embedded_file(parsed)
+    where = str(path) if path else f"'{parsed.render_as_string(hide_password=True)}'"
+    try:
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _switch_to_wal(path)
+        _upgrade(_engine(parsed, path, _START_UP_TIMEOUT_S))
+    except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
+        raise RecordsError(
+            f"The database at {where} cannot be opened for writing ({_plain(exc)}). Check that the directory "
+            f"exists and is writable and its disk is not full, or set CREDIT_DATABASE_URL to another place."
+        ) from exc
+    engine = _engine(parsed, path, busy_timeout_s)
+    if path:
+        _refuse_when_replaced(engine, path)
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """Return ``engine`` for transactions that write: SQLite then takes its lock at once and never half way."""
+    return engine.execution_options(**{_WRITES: True})
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError) as exc:
+        raise RecordsError(
+            "CREDIT_DATABASE_URL is not a database URL that this installation can use. Write it like "
+            "'sqlite:////var/lib/credit/credit_scoring.db'."
+        ) from exc
+    return parsed
+
+
+def _embedded_file(url: URL) -> Path | None:
+    if url.get_backend_name() != "sqlite":
+        return None
+    if url.database in (None, "", ":memory:"):
+        raise RecordsError(
+            "CREDIT_DATABASE_URL names a database in memory, which would lose every record. Name a file, such as "
+            "'sqlite:///data/credit_scoring.db'."
+        )
+    return Path(str(url.database)).absolute()
+
+
+def _engine(url: URL, path: Path | None, busy_timeout_s: float) -> Engine:
+    if path is None:
+        return create_engine(url, pool_pre_ping=True)
+    # The absolute path: a process that changes its working directory keeps its database.
+    engine = create_engine(
+        url.set(database=str(path)), pool_size=5, max_overflow=_LARGEST_POOL - 5, pool_timeout=busy_timeout_s
+    )
+    event.listen(engine, "connect", _durable(busy_timeout_s))
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _switch_to_wal(path: Path) -> None:
+    """Let readers and one writer work side by side; the switch itself stays in the file.
+
+    It needs the file for itself and does not wait for a lock, so it is tried until other processes are through.
+    """
+    deadline = time.monotonic() + _START_UP_TIMEOUT_S
+    while True:
+        connection = sqlite3.connect(path, timeout=_START_UP_TIMEOUT_S)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+        finally:
+            connection.close()
+
+
+def _durable(busy_timeout_s: float) -> Callable[[Any, Any], None]:
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where SQLAlchemy says so, below
+        connection.execute(f"PRAGMA busy_timeout={round(busy_timeout_s * 1000)}")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return configure
+
+
+def _begin(connection: Connection) -> None:
+    # A reader that turns writer half way is refused without waiting; a writer says so from the start.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _refuse_when_replaced(engine: Engine, path: Path) -> None:
+    """Refuse to use the database when its file was deleted or replaced: SQLite would go on into the void."""
+    opened = path.stat()
+
+    def check(_connection: object, _record: object, _proxy: object) -> None:
+        try:
+            present = path.stat()
+        except OSError as exc:
+            raise RecordsError(f"The database file '{path}' is gone. Restore it, then restart the service.") from exc
+        if (present.st_dev, present.st_ino) != (opened.st_dev, opened.st_ino):
+            raise RecordsError(f"The database file '{path}' was replaced while in use. Restart the service.")
+
+    event.listen(engine, "checkout", check)
+
+
+def _upgrade(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    # One transaction that holds the write lock: who comes second waits, then finds nothing left to do.
+    with writing(engine).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    engine.dispose()
+
+
+def _plain(exc: Exception) -> str:
+    return str(getattr(exc, "orig", None) or exc).splitlines()[0]

@@ -1,0 +1,18 @@
+"""Where this process runs, read from environment variables and an optional ``.env`` file."""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EMBEDDED_DATABASE_URL = "sqlite:///data/credit_scoring.db"
+"""The database when none is named: a file below the working directory."""
+
+
+class Environment(BaseSettings):
+    """Settings of this process; each is the environment variable ``CREDIT_<NAME>``.
+
+    ``database_url`` is an SQLAlchemy URL and holds facts, records and roles; a relative file lies below the
+    working directory.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CREDIT_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = EMBEDDED_DATABASE_URL
