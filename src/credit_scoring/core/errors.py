@@ -6,6 +6,7 @@ CreditScoringError
 ├── TooManyQuarantinedError     so many rows broke the contract that a run would be meaningless
 ├── MissingInputsError          a table lacks columns that a feature reads
 ├── TrainingError               a model cannot be fitted on what it was given
+├── EvaluationError             a model cannot be judged on what happened
 ├── BundleError                 a model bundle is absent, damaged or of an unknown kind
 ├── RegistryError               the model registry and the roles do not fit together
 ├── RecordsError                a decision cannot be recorded or read
@@ -67,6 +68,12 @@ class TrainingError(CreditScoringError):
     """A model cannot be fitted: too few rows, one class only, or a slope of the wrong sign."""
 
     code = "training"
+
+
+class EvaluationError(CreditScoringError):
+    """A model cannot be judged or watched: there are no applicants, or only one outcome among them."""
+
+    code = "evaluation"
 
 
 class BundleError(CreditScoringError):
