@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Protocol
 
+from credit_scoring.core.facts import Facts
+from credit_scoring.core.records import DecisionRecord
 from credit_scoring.core.roles import Roles
 
 
@@ -23,4 +25,28 @@ class RoleBook(Protocol):
 
     def seed(self, portfolio: str, roles: Roles) -> Roles:
         """Record the first roles of a portfolio, and return those that hold: an earlier seed wins."""
+        ...
+
+
+class DecisionBook(Protocol):
+    """What was decided, as records that are only ever added; failures are ``RecordsError``."""
+
+    def add(self, record: DecisionRecord) -> DecisionRecord:
+        """Make ``record`` durable, and return the one that holds for its application: an earlier one wins."""
+        ...
+
+    def get(self, portfolio: str, decision_id: str) -> DecisionRecord | None:
+        """Return the record of a decision, or None when there is none under this id."""
+        ...
+
+    def by_application(self, portfolio: str, application_id: str) -> DecisionRecord | None:
+        """Return the record of an application's decision, or None when it was not decided."""
+        ...
+
+
+class FactsStore(Protocol):
+    """What is known of applicants; failures are ``RecordsError``."""
+
+    def facts_of(self, portfolio: str, applicant_id: str) -> Facts | None:
+        """Return an applicant's fields and events of every table, or None for an unknown applicant."""
         ...

@@ -8,8 +8,10 @@ CreditScoringError
 ├── TrainingError               a model cannot be fitted on what it was given
 ├── EvaluationError             a model cannot be judged on what happened
 ├── BundleError                 a model bundle is absent, damaged or of an unknown kind
+├── ScoringError                a model gave no usable score
 ├── RegistryError               the model registry and the roles do not fit together
 ├── RecordsError                a decision cannot be recorded or read
+├── InvalidApplicationError     an application contradicts itself or the clock
 ├── UnknownApplicantError       no facts are stored for an applicant
 ├── UnknownDecisionError        no decision is recorded under an id
 └── ApplicationReusedError      an application id came back with other content
@@ -82,6 +84,12 @@ class BundleError(CreditScoringError):
     code = "bundle"
 
 
+class ScoringError(CreditScoringError):
+    """A model gave a score that is not a finite number."""
+
+    code = "scoring"
+
+
 class RegistryError(CreditScoringError):
     """The model registry and the roles in the records database contradict each other."""
 
@@ -92,6 +100,17 @@ class RecordsError(CreditScoringError):
     """The records database refused or could not be reached; nothing was decided."""
 
     code = "records_unavailable"
+
+
+class InvalidApplicationError(CreditScoringError):
+    """An application is well-formed but cannot be decided; ``pointer`` is the JSON pointer of the fault."""
+
+    code = "invalid_application"
+
+    def __init__(self, pointer: str, fault: str, detail: str) -> None:
+        self.pointer = pointer
+        self.fault = fault
+        super().__init__(detail)
 
 
 class UnknownApplicantError(CreditScoringError):
