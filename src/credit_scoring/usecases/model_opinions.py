@@ -1,0 +1,131 @@
+"""What champion and challenger say of one application, each by the plan that its bundle carries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from credit_scoring.core.errors import CreditScoringError, ScoringError
+from credit_scoring.core.facts import Facts, fact_tables
+from credit_scoring.core.features.feature_set import to_matrix
+from credit_scoring.core.reasons import GivenReason, reasons
+from credit_scoring.core.records import ModelOutput
+from credit_scoring.core.roles import BundleRef, Role
+from credit_scoring.core.scoring import Floats, Matrix, ModelBundle, explain, score
+
+CHALLENGER_FAILURES = (
+    CreditScoringError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    pl.exceptions.PolarsError,
+)
+"""How a challenger may fail without harm: its data are new, its code is not. XGBoost's errors are ValueErrors."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleModel:
+    """A registered bundle in a role."""
+
+    ref: BundleRef
+    bundle: ModelBundle
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """One model's output with the features ``(p,)`` it read and the points ``(p,)`` each of them adds."""
+
+    model: RoleModel
+    output: ModelOutput
+    features: Matrix
+    contributions: Floats
+
+    def reasons(self) -> list[GivenReason]:
+        """Return what cost points, in the words of the model's own declaration."""
+        bundle = self.model.bundle
+        return reasons(self.features, self.contributions, bundle.plan.names, bundle.portfolio)
+
+
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """Both models' outputs by role, the opinions of those that did not fail, and each feature set's values."""
+
+    outputs: Mapping[Role, ModelOutput]
+    usable: Mapping[Role, Opinion]
+    feature_values: Mapping[str, Mapping[str, float | None]]
+
+
+class OneApplication:
+    """Features of one application, computed once per distinct feature set."""
+
+    def __init__(self, facts: Facts, applicant_id: str, as_of: datetime) -> None:
+        self._facts = facts
+        self._applicant_id = applicant_id
+        self._as_of = as_of
+        self._computed: dict[str, Matrix] = {}
+        self.feature_values: dict[str, Mapping[str, float | None]] = {}
+
+    def features(self, bundle: ModelBundle) -> Matrix:
+        """Return ``(1, p)`` float32 features of the bundle's plan, NaN where missing."""
+        version = bundle.plan.version
+        if version not in self._computed:
+            tables = fact_tables(self._facts, self._applicant_id, self._as_of, bundle.portfolio)
+            frame = bundle.plan.compute(tables.applicants, tables.events)
+            self._computed[version] = to_matrix(frame, bundle.plan.names)
+            self.feature_values[version] = _recorded(self._computed[version][0], bundle.plan.names)
+        return self._computed[version]
+
+
+def opinions_of(models: Mapping[Role, RoleModel], application: OneApplication) -> Opinions:
+    """Score ``application`` by both models; whatever the challenger does, the champion's opinion stands.
+
+    Raises:
+        ScoringError: If the champion gives no finite score.
+    """
+    champion = _opinion(models["champion"], application)
+    usable: dict[Role, Opinion] = {"champion": champion}
+    outputs: dict[Role, ModelOutput] = {"champion": champion.output}
+    try:
+        usable["challenger"] = _opinion(models["challenger"], application)
+        outputs["challenger"] = usable["challenger"].output
+    except CHALLENGER_FAILURES as exc:
+        outputs["challenger"] = _named(models["challenger"]).model_copy(update={"failure": type(exc).__name__})
+    return Opinions(outputs, usable, application.feature_values)
+
+
+def _opinion(model: RoleModel, application: OneApplication) -> Opinion:
+    features = application.features(model.bundle)
+    # A score that is not finite is a failure, never a number: the cast to points would make one of it.
+    with np.errstate(invalid="raise"):
+        scores = score(features, model.bundle)
+    explanation = explain(features, model.bundle)
+    numbers = {
+        "points": int(scores.points[0]),
+        "points_exact": float(scores.points_exact[0]),
+        "prob_default": float(scores.prob_default[0]),
+        "base_points": explanation.base,
+    }
+    if not (np.isfinite(list(numbers.values())).all() and np.isfinite(explanation.points).all()):
+        raise ScoringError(
+            f"Version {model.ref.version} of '{model.ref.model}' gave a score that is not a finite number. "
+            f"Take it out of its role, and train it again."
+        )
+    return Opinion(model, _named(model).model_copy(update=numbers), features[0], explanation.points[0])
+
+
+def _named(model: RoleModel) -> ModelOutput:
+    return ModelOutput(
+        model=model.ref.model,
+        version=model.ref.version,
+        algorithm=model.ref.algorithm,
+        digest=model.ref.digest,
+        feature_set=model.bundle.plan.version,
+    )
+
+
+def _recorded(features: Matrix, names: tuple[str, ...]) -> dict[str, float | None]:
+    """Feature values as they go on record: every float32 is a JSON number, and missing is null."""
+    return {name: None if np.isnan(value) else float(value) for name, value in zip(names, features, strict=True)}
