@@ -30,7 +30,6 @@ from credit_scoring.core.portfolio import Band, Policy
 from credit_scoring.core.samples import Holdout, matrix_for
 from credit_scoring.core.scoring import ModelBundle, Scores, score
 
-
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
@@ -103,12 +102,13 @@ class SwapSet:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Both candidates by name, the first minus the second, and the sample that they were judged on."""
+    """Both candidates by name, AUC of the second minus that of the first, and the sample that they were judged on."""
 
     applicants: int
     bads: int
     without_outcome: int
     part_sizes: dict[str, int]
+    calibration_groups: int
     candidates: dict[str, CandidateEvaluation]
     comparison: AucComparison
     swap_sets: tuple[SwapSet, ...]
@@ -136,8 +136,8 @@ def evaluate(first: ModelBundle, second: ModelBundle, holdout: Holdout, options:
     """Judge two candidates on the holdout part.
 
     Args:
-        first: One candidate; the comparison counts its AUC minus the other's.
-        second: The other.
+        first: One candidate.
+        second: The other; the comparison is its AUC minus the first's.
         holdout: Applicants with known outcomes, the same for both.
         options: Seed and sizes.
 
@@ -153,8 +153,9 @@ def evaluate(first: ModelBundle, second: ModelBundle, holdout: Holdout, options:
         bads=int(holdout.is_bad.sum()),
         without_outcome=holdout.without_outcome,
         part_sizes=dict(holdout.part_sizes),
+        calibration_groups=options.calibration_groups,
         candidates=judged,
-        comparison=compare_auc(holdout.is_bad, -one.points_exact, -other.points_exact),
+        comparison=compare_auc(holdout.is_bad, -other.points_exact, -one.points_exact),
         swap_sets=_swap_sets(
             holdout.is_bad,
             one.points >= first.portfolio.policy.approve_from,

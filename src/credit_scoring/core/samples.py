@@ -27,7 +27,7 @@ class Holdout:
     part_sizes: Mapping[str, int]
 
 
-def holdout_part(features: pl.DataFrame, parts: pl.DataFrame, outcomes: pl.DataFrame) -> Holdout:
+def select_holdout(features: pl.DataFrame, parts: pl.DataFrame, outcomes: pl.DataFrame) -> Holdout:
     """Return the holdout part alone, the only one on which candidates are judged.
 
     Args:

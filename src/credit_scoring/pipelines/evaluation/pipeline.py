@@ -1,0 +1,36 @@
+"""features, parts, outcomes, two bundles -> metrics, plots, report."""
+
+from kedro.pipeline import Node, Pipeline
+
+from credit_scoring.core.samples import select_holdout
+from credit_scoring.pipelines.evaluation.nodes import draw_plots, evaluate_candidates, render_report
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Create the evaluation pipeline; everything in it sees the holdout part alone."""
+    candidates = {"scorecard": "scorecard.model_bundle", "boosted_trees": "boosted_trees.model_bundle"}
+    judged = candidates | {"holdout": "evaluation_holdout", "options": "params:evaluation"}
+    return Pipeline(
+        [
+            Node(
+                select_holdout,
+                inputs={"features": "features_applicants", "parts": "features_parts", "outcomes": "validated_outcomes"},
+                outputs="evaluation_holdout",
+                name="select_holdout",
+            ),
+            Node(
+                evaluate_candidates,
+                inputs=judged,
+                outputs=["evaluation_results", "evaluation_metrics", "evaluation_scores"],
+                name="evaluate_candidates",
+            ),
+            Node(draw_plots, inputs=judged, outputs="evaluation_plots", name="draw_plots"),
+            Node(
+                render_report,
+                inputs=candidates
+                | {"portfolio": "portfolio", "evaluation": "evaluation_results", "drawn": "evaluation_plots"},
+                outputs="evaluation_report",
+                name="render_report",
+            ),
+        ]
+    )
