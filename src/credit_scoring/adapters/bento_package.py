@@ -16,6 +16,9 @@ MANIFEST = "package.json"
 STAGE = Path("build/bento")
 """Where the package is staged, below the project when building and below the Bento's sources when serving."""
 
+TAG_FILE = Path("build/bento.tag")
+"""Names the Bento that was built last from this project; other checkouts may build others of the same name."""
+
 
 @dataclass(frozen=True)
 class BentoPackage:
@@ -49,14 +52,19 @@ def read_package(source: Path) -> BentoPackage:
     files = read_directory(source)
     if MANIFEST not in files:
         raise BundleError(f"Nothing is staged for the Bento at '{source}'. Run 'kedro run' first.")
-    manifest = json.loads(files[MANIFEST])
+    try:
+        manifest = json.loads(files[MANIFEST])
+        roles, golden = Roles.model_validate(manifest["roles"]), dict(manifest["golden"])
+        portfolio = str(manifest["portfolio"])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise BundleError(f"'{source / MANIFEST}' is not what was staged. Run 'kedro run'.") from exc
     bundles = {}
-    for key in manifest["golden"]:
+    for key in sorted({*golden, *(roles.holder(role).digest for role in ROLES)}):
         prefix = f"bundles/{key}/"
         own = {name.removeprefix(prefix): content for name, content in files.items() if name.startswith(prefix)}
         bundles[key] = from_files(own, str(source / "bundles" / key))
-        if digest(own) != key:
+        if digest(own) != key or key not in golden:
             raise BundleError(
                 f"The bundle at '{source / 'bundles' / key}' is not what its digest says. Run 'kedro run'."
             )
-    return BentoPackage(manifest["portfolio"], Roles.model_validate(manifest["roles"]), bundles, manifest["golden"])
+    return BentoPackage(portfolio, roles, bundles, golden)

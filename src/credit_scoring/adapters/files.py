@@ -14,6 +14,7 @@ def write_directory(target: Path, files: Mapping[str, bytes]) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    replaced = staged.with_name(f"{staged.name}.old")
     try:
         for name, content in files.items():
             path = staged / name
@@ -24,9 +25,15 @@ def write_directory(target: Path, files: Mapping[str, bytes]) -> None:
                 os.fsync(file.fileno())
         staged.chmod(0o755)
         if target.exists():
-            shutil.rmtree(target)
-        staged.rename(target)
+            target.rename(replaced)
+        try:
+            staged.rename(target)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(target)
+            raise
     finally:
+        shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(staged, ignore_errors=True)
 
 

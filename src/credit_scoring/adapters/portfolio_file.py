@@ -14,6 +14,10 @@ from credit_scoring.core.portfolio import Portfolio
 
 Key = tuple[str, ...]
 
+_DEEPEST = 50
+_MOST_KEYS = 100_000
+"""No declaration comes near these; a file that goes beyond is broken, or meant to exhaust the reader."""
+
 
 def read_portfolio(path: Path) -> Portfolio:
     """Return the declaration in ``path``, checked as a whole.
@@ -32,15 +36,12 @@ def read_portfolio(path: Path) -> Portfolio:
 
 def parse_portfolio(text: str, source: str) -> Portfolio:
     """Return the declaration in ``text``; ``source`` names it in errors. Raises as ``read_portfolio``."""
-    lines: dict[Key, int] = {}
     try:
-        root = yaml.compose(text, Loader=_PlainLoader)
+        content, lines = _read_yaml(text, source)
     except yaml.YAMLError as exc:
         raise DeclarationError(f"{source} is not valid YAML: {_yaml_fault(exc)}") from exc
-    if not isinstance(root, yaml.MappingNode):
-        raise DeclarationError(f"{source} must be a mapping of keys such as 'name' and 'features'.")
-    _note_lines(root, (), lines, source)
-    content = _PlainLoader("").construct_document(root)
+    except RecursionError as exc:
+        raise DeclarationError(f"{source} is nested more than {_DEEPEST} levels deep. Flatten it.") from exc
     try:
         portfolio = Portfolio.model_validate(content)
     except ValidationError as exc:
@@ -55,6 +56,15 @@ def parse_portfolio(text: str, source: str) -> Portfolio:
 class _PlainLoader(yaml.SafeLoader):
     """YAML with ``true`` and ``false`` as the only booleans, so that ``no`` and ``on`` stay words."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return a node's value; what looks like a date or number and is none is a fault with a place."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, AttributeError, TypeError) as exc:
+            kind = node.tag.rpartition(":")[2]
+            problem = f"'{node.value!s:.40}' cannot be read as {kind}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from exc
+
 
 _PlainLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
@@ -63,8 +73,25 @@ _PlainLoader.yaml_implicit_resolvers = {
 _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), ["t", "f"])
 
 
+def _read_yaml(text: str, source: str) -> tuple[Any, dict[Key, int]]:
+    """Return the content of ``text`` and the line of each of its keys."""
+    root = yaml.compose(text, Loader=_PlainLoader)
+    if not isinstance(root, yaml.MappingNode):
+        raise DeclarationError(f"{source} must be a mapping of keys such as 'name' and 'features'.")
+    lines: dict[Key, int] = {}
+    _note_lines(root, (), lines, source)
+    return _PlainLoader("").construct_document(root), lines
+
+
 def _note_lines(node: yaml.Node, at: Key, lines: dict[Key, int], source: str) -> None:
-    """Note the line of each key, and refuse a key given twice: YAML would keep the last in silence."""
+    """Note the line of each key, and refuse a key given twice: YAML would keep the last in silence.
+
+    Aliases are followed, so that one that repeats itself, or many that multiply, end here.
+    """
+    if len(at) > _DEEPEST:
+        raise DeclarationError(f"{source} is nested more than {_DEEPEST} levels deep. Flatten it.")
+    if len(lines) > _MOST_KEYS:
+        raise DeclarationError(f"{source} has more than {_MOST_KEYS:,} keys, aliases included. Shorten it.")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             path = (*at, str(key.value))
@@ -84,8 +111,8 @@ def _note_lines(node: yaml.Node, at: Key, lines: dict[Key, int], source: str) ->
 
 
 def _told(source: str, problems: Sequence[Problem], lines: dict[Key, int]) -> str:
-    told = [f"{source}, line {_line_of(p.path, lines)}: '{'.'.join(p.path)}' {p.message}" for p in problems]
-    return "\n".join(sorted(told, key=lambda line: int(line.split("line ")[1].split(":")[0])))
+    placed = sorted(((_line_of(p.path, lines), p) for p in problems), key=lambda found: found[0])
+    return "\n".join(f"{source}, line {line}: '{'.'.join(p.path)}' {p.message}" for line, p in placed)
 
 
 def _line_of(path: Key, lines: dict[Key, int]) -> int:

@@ -48,6 +48,24 @@ def from_files(files: Mapping[str, bytes], where: str) -> ModelBundle:
             feature set is not what this code computes.
     """
     manifest = _manifest(files, where)
+    try:
+        bundle, expected = _read(manifest, files, where), str(manifest["feature_set"])
+    except (KeyError, TypeError, AttributeError, ValueError) as exc:
+        raise BundleError(f"'{MANIFEST}' of the bundle at {where} is not what was written. Fetch it again.") from exc
+    if bundle.plan.version != expected:
+        raise BundleError(
+            f"The bundle at {where} was fitted on feature set {expected}, but this code computes "
+            f"{bundle.plan.version} from its declaration. Install the version of this package that wrote it."
+        )
+    return bundle
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """Return the SHA-256 that names a bundle: of its manifest, which holds all other checksums."""
+    return hashlib.sha256(files[MANIFEST]).hexdigest()
+
+
+def _read(manifest: Mapping[str, Any], files: Mapping[str, bytes], where: str) -> ModelBundle:
     for name, checksum in manifest["checksums"].items():
         if name not in files:
             raise BundleError(f"The bundle at {where} lacks '{name}'. Train it again, or fetch it whole.")
@@ -59,7 +77,7 @@ def from_files(files: Mapping[str, bytes], where: str) -> ModelBundle:
             f"The bundle at {where} has the algorithm '{manifest['algorithm']}'; known are "
             f"{', '.join(sorted(CLASSIFIERS))}. Install the version of this package that wrote it."
         )
-    bundle = ModelBundle(
+    return ModelBundle(
         candidate=manifest["candidate"],
         portfolio=Portfolio.model_validate(manifest["portfolio"]),
         classifier=build(files),
@@ -67,17 +85,6 @@ def from_files(files: Mapping[str, bytes], where: str) -> ModelBundle:
         reference=np.load(io.BytesIO(files["reference.npy"]), allow_pickle=False),
         deciles={name: Deciles(tuple(d["edges"]), tuple(d["shares"])) for name, d in manifest["deciles"].items()},
     )
-    if bundle.plan.version != manifest["feature_set"]:
-        raise BundleError(
-            f"The bundle at {where} was fitted on feature set {manifest['feature_set']}, but this code computes "
-            f"{bundle.plan.version} from its declaration. Install the version of this package that wrote it."
-        )
-    return bundle
-
-
-def digest(files: Mapping[str, bytes]) -> str:
-    """Return the SHA-256 that names a bundle: of its manifest, which holds all other checksums."""
-    return hashlib.sha256(files[MANIFEST]).hexdigest()
 
 
 def _manifest(files: Mapping[str, bytes], where: str) -> dict[str, Any]:
@@ -87,8 +94,9 @@ def _manifest(files: Mapping[str, bytes], where: str) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(files[MANIFEST])
     except ValueError as exc:
         raise BundleError(f"'{MANIFEST}' of the bundle at {where} is not JSON. Train it again.") from exc
-    if manifest.get("format") != FORMAT:
-        raise BundleError(f"The bundle at {where} has format {manifest.get('format')}; this code reads {FORMAT}.")
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise BundleError(f"The bundle at {where} has format {found}; this code reads {FORMAT}.")
     return manifest
 
 

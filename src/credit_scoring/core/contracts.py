@@ -1,5 +1,6 @@
 """The declaration as a contract: received text to typed rows, and rows set aside with a reason."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ QUARANTINE_SCHEMA = {
 """``row_number`` counts data rows from 1; ``received`` is the row as it came, as JSON, for a later retry."""
 
 _FINDINGS = {"row": pl.Int64, "column": pl.String, "rule": pl.String, "reason": pl.String}
+_INTEGER = r"^[+-]?\d+$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -92,7 +94,9 @@ def _parsed(name: str, column: Column) -> pl.Expr:
         return text.replace_strict(column.values or {}, default=None, return_dtype=pl.String)
     number = pl.when(text.str.contains(_NUMBER)).then(text).cast(pl.Float64, strict=False)
     if column.type == "integer":
-        return pl.when(number == number.round()).then(number).cast(pl.Int64, strict=False).alias(name)
+        exact = pl.when(text.str.contains(_INTEGER)).then(text.str.strip_prefix("+")).cast(pl.Int64, strict=False)
+        whole = pl.when(number == number.round()).then(number).cast(pl.Int64, strict=False)
+        return pl.coalesce(exact, whole).alias(name)
     return pl.when(number.is_finite()).then(number).alias(name)
 
 
@@ -147,6 +151,8 @@ def _contract_findings(typed: pl.DataFrame, columns: Mapping[str, Column]) -> pl
 
 def _pandera_column(column: Column) -> pa.Column:
     low, high = column.bounds
+    if column.type == "integer":  # compared as integers: as floats 2**53 + 1 would be 2**53
+        low, high = math.ceil(low), math.floor(high)
     checks = [] if column.type == "category" else [pa.Check.in_range(low, high, name="range")]
     return pa.Column(column_type(column), checks, nullable=column.nullable)
 
@@ -159,8 +165,13 @@ def _worded(cases: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:
         if check == "not_nullable":
             worded.append(_finding(rows, name, "required", f"{name} is missing, which is not declared as allowed"))
         else:
-            worded.append(_finding(rows, name, "range", f"{name} must be between {low:g} and {high:g}"))
+            worded.append(_finding(rows, name, "range", f"{name} must be between {_plain(low)} and {_plain(high)}"))
     return pl.concat(worded)
+
+
+def _plain(bound: float) -> str:
+    """Return a bound in full: 1000001, not 1e+06."""
+    return str(int(bound)) if bound.is_integer() else repr(bound)
 
 
 def _rows_where(mask: pl.Series) -> pl.Series:

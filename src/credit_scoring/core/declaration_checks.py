@@ -7,6 +7,12 @@ from credit_scoring.core.errors import nearest
 from credit_scoring.core.features.declared import Condition, FeatureDeclaration
 from credit_scoring.core.portfolio import Column, EventsTable, Portfolio
 
+RESERVED = ("applicant_id", "as_of", "occurred_at", "event_number", "is_bad", "part", "points")
+"""Names that the package's own columns have; no declared column or feature may take one."""
+
+MISSING_SUFFIX = "-MISSING"
+"""Added to a reason code when the value that cost points was not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -20,10 +26,14 @@ def declaration_problems(portfolio: Portfolio) -> list[Problem]:
     """Return every contradiction inside ``portfolio``; an empty list when it can be used."""
     problems = [
         *_column_problems(portfolio),
+        *_source_problems(portfolio),
         *_event_problems(portfolio),
         *_outcome_problems(portfolio),
         *_policy_problems(portfolio),
+        *_reason_problems(portfolio),
     ]
+    if not any(feature.scored for feature in portfolio.features.values()):
+        problems.append(Problem(("features",), "has no scored feature, so there is nothing to fit a model on."))
     for name, feature in portfolio.features.items():
         problems += _feature_problems(portfolio, name, feature)
     return problems + _cycle_problems(portfolio)
@@ -37,6 +47,12 @@ def _column_problems(portfolio: Portfolio) -> Iterator[Problem]:
         path = ("applicants",) if table == "applicants" else ("events", table)
         for name, column in columns.items():
             at = (*path, "columns", name)
+            if name in RESERVED:
+                yield Problem(
+                    at, f"has a reserved name ({', '.join(RESERVED)}); give it another and name its 'source'."
+                )
+            if column.type == "category" and (column.min is not None or column.max is not None):
+                yield Problem((*at, "type"), "a category has neither 'min' nor 'max'; list its 'values'.")
             if column.type == "category" and not column.values:
                 yield Problem((*at, "type"), "a category needs 'values', the categories that are allowed.")
             if column.type != "category" and column.values is not None:
@@ -44,9 +60,52 @@ def _column_problems(portfolio: Portfolio) -> Iterator[Problem]:
             low, high = column.bounds
             if low > high:
                 yield Problem((*at, "min"), f"min {low:g} is above max {high:g}; exchange them.")
+            if column.example is not None and not _possible(column.example, column):
+                yield Problem((*at, "example"), f"is '{column.example}', which the column itself does not allow.")
+
+
+def _possible(value: float | str, column: Column) -> bool:
+    """Whether a checked value of ``column`` can be ``value``."""
+    if column.type == "category":
+        return value in column.categories
+    low, high = column.bounds
+    if isinstance(value, str) or not low <= value <= high:
+        return False
+    return column.type == "number" or float(value).is_integer()
+
+
+def _source_problems(portfolio: Portfolio) -> Iterator[Problem]:
+    """One received column has one meaning: a second, laxer declaration could let a protected attribute through."""
+    key = portfolio.applicants.key
+    uses: dict[str, tuple[str, Column]] = {}
+    for at, source, column in _sources(portfolio):
+        if source == key:
+            yield Problem(at, f"reads '{key}', the key; an applicant's name is no fact about the applicant.")
+        elif source == "applicant_id":
+            yield Problem(at, "reads 'applicant_id', which is reserved for the key; rename the received column.")
+        first, declared = uses.setdefault(source, (".".join(at), column))
+        if _contract(declared) != _contract(column):
+            yield Problem(at, f"reads '{source}', which '{first}' declares otherwise; declare a received column once.")
+
+
+def _sources(portfolio: Portfolio) -> Iterator[tuple[tuple[str, ...], str, Column]]:
+    """Each received column: where it is named, its name, and what it is declared to be."""
+    for name, column in portfolio.applicants.columns.items():
+        yield ("applicants", "columns", name), column.source or name, column
+    for table, events in portfolio.events.items():
+        for day, sources in events.from_wide.at.items():
+            for name, source in sources.items():
+                if name in events.columns:
+                    yield ("events", table, "from_wide", "at", day.isoformat(), name), source, events.columns[name]
+
+
+def _contract(column: Column) -> dict[str, object]:
+    return column.model_dump(include={"type", "min", "max", "values", "nullable", "protected", "after_outcome"})
 
 
 def _event_problems(portfolio: Portfolio) -> Iterator[Problem]:
+    if "applicants" in portfolio.events:
+        yield Problem(("events", "applicants"), "has the name of the applicants table; give it another.")
     for table, events in portfolio.events.items():
         for day, sources in events.from_wide.at.items():
             path = ("events", table, "from_wide", "at", day.isoformat())
@@ -66,6 +125,11 @@ def _outcome_problems(portfolio: Portfolio) -> Iterator[Problem]:
             ("applicants", "columns", name),
             "holds the outcome, so it is known only after the decision: add 'after_outcome: true'.",
         )
+    if column is not None:
+        for kind in ("bad", "good"):
+            for value in getattr(portfolio.outcome, kind):
+                if not _possible(value, column):
+                    yield Problem(("outcome", kind), f"names '{value}', which '{name}' can never be.")
     if set(portfolio.outcome.bad) & set(portfolio.outcome.good):
         yield Problem(("outcome", "bad"), "a value cannot be both bad and good.")
     shares = portfolio.split.development + portfolio.split.holdout + portfolio.split.stream
@@ -81,13 +145,25 @@ def _policy_problems(portfolio: Portfolio) -> Iterator[Problem]:
         yield Problem(("policy", "approve_from"), f"must lie above {scale.min} and at most at {scale.max} points.")
     starts = [band.from_points for band in policy.bands]
     if starts != sorted(starts, reverse=True) or len(set(starts)) != len(starts):
-        yield Problem(("policy", "bands"), "must be listed from the safest (most points) down, without repeats.")
+        yield Problem(("policy", "bands"), "must be listed from the most points down, without repeats.")
     if starts[-1] > scale.min:
         yield Problem(("policy", "bands"), f"the last band must start at the scale's minimum of {scale.min} or below.")
 
 
+def _reason_problems(portfolio: Portfolio) -> Iterator[Problem]:
+    for code in portfolio.reasons:
+        if code.endswith(MISSING_SUFFIX):
+            yield Problem(("reasons", code), f"ends in '{MISSING_SUFFIX}', which is added when a value is missing.")
+
+
 def _feature_problems(portfolio: Portfolio, name: str, feature: FeatureDeclaration) -> Iterator[Problem]:
     path = ("features", name)
+    if name in RESERVED:
+        yield Problem(path, f"has a reserved name ({', '.join(RESERVED)}); give it another.")
+    if _is_category(portfolio, feature):
+        for key in ("higher_is", "special"):
+            if getattr(feature, key):
+                yield Problem((*path, key), f"has no meaning for '{feature.column}', a category; remove it.")
     if feature.reason is not None and feature.reason not in portfolio.reasons:
         yield Problem((*path, "reason"), _unknown("reason", feature.reason, portfolio.reasons))
     if name in portfolio.applicants.columns and feature.column != name:
@@ -117,8 +193,17 @@ def _operand_problems(portfolio: Portfolio, name: str, feature: FeatureDeclarati
     elif kind == "column" or operand not in portfolio.features:
         allowed = [*portfolio.application_columns, *(portfolio.features if kind != "column" else ())]
         yield Problem(path, _unknown("column" if kind == "column" else "column or feature", operand, allowed))
-    if kind != "column" and column is not None and column.type == "category":
+    made_of = portfolio.features.get(operand)
+    if kind != "column" and (
+        column.type == "category" if column is not None else made_of is not None and _is_category(portfolio, made_of)
+    ):
         yield Problem(path, f"'{operand}' is a category; {kind}s are made of numbers.")
+
+
+def _is_category(portfolio: Portfolio, feature: FeatureDeclaration) -> bool:
+    """Whether the feature is a category as it stands."""
+    column = portfolio.applicants.columns.get(feature.column or "")
+    return column is not None and column.type == "category"
 
 
 def _usable_problems(path: tuple[str, ...], name: str, column: Column) -> Iterator[Problem]:
@@ -155,6 +240,9 @@ def _condition_problems(
         yield Problem(path, "says nothing; give 'at_least', 'at_most' or 'one_of'.")
     if column.type == "category" and bounded:
         yield Problem(path, f"'{name}' is a category; use 'one_of'.")
+    for value in condition.one_of or ():
+        if not _possible(value, column):
+            yield Problem((*path, "one_of"), f"names '{value}', which '{name}' can never be.")
 
 
 def _cycle_problems(portfolio: Portfolio) -> list[Problem]:

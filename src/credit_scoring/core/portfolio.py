@@ -69,13 +69,13 @@ class ApplicantsTable(Declared):
 class WideMonths(Declared):
     """Events that arrive as columns of the applicants table: one set of columns per moment."""
 
-    at: dict[date, dict[Name, str]]
+    at: dict[date, dict[Name, str]] = Field(min_length=1)
 
 
 class EventsTable(Declared):
     """A table with any number of rows per applicant, each with the moment at which it occurred."""
 
-    columns: dict[Name, Column]
+    columns: dict[Name, Column] = Field(min_length=1)
     from_wide: WideMonths
     description: str = ""
 
@@ -105,8 +105,8 @@ class Outcome(Declared):
     """What happened in the performance window after ``as_of``, and which values are bad and good."""
 
     column: Name
-    bad: tuple[int | str, ...]
-    good: tuple[int | str, ...]
+    bad: tuple[int | str, ...] = Field(min_length=1)
+    good: tuple[int | str, ...] = Field(min_length=1)
     window_days: int = Field(gt=0)
 
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from credit_scoring.core.declaration_checks import MISSING_SUFFIX
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import Floats, Matrix
-
-MISSING_SUFFIX = "-MISSING"
-"""Added to a reason code when the value that cost points was not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,12 @@ def protected_table(checked: pl.DataFrame, portfolio: Portfolio) -> pl.DataFrame
 def outcome_table(checked: pl.DataFrame, portfolio: Portfolio) -> pl.DataFrame:
     """Return ``applicant_id`` and ``is_bad`` (int8: 1 bad, 0 good, null when neither was declared)."""
     outcome = portfolio.outcome
-    source = portfolio.applicants.columns[outcome.column].source or outcome.column
+    column = portfolio.applicants.columns[outcome.column]
+    source, kind = column.source or outcome.column, column_type(column)
     is_bad = (
-        pl.when(pl.col(source).is_in(list(outcome.bad)))
+        pl.when(pl.col(source).is_in(pl.Series(outcome.bad, dtype=kind).implode()))
         .then(pl.lit(1, pl.Int8))
-        .when(pl.col(source).is_in(list(outcome.good)))
+        .when(pl.col(source).is_in(pl.Series(outcome.good, dtype=kind).implode()))
         .then(pl.lit(0, pl.Int8))
     )
     return checked.select("applicant_id", is_bad=is_bad)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Declared(BaseModel):
     """Base of everything that is declared: unknown keys are refused, nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Condition(Declared):
@@ -39,7 +39,8 @@ class Window(Declared):
     The newest ``skip`` events are passed over, then the ``last`` newest are taken (all without ``last``);
     events that fail ``where`` are left out, except for ``share``, which is the share of events that meet it.
     Missing values take no part. Missing when no event is left (``count``: when the applicant has no event
-    in the table at all). ``trend`` is the least-squares slope per 30 days; missing below two distinct times.
+    before ``as_of`` at all). ``trend`` is the least-squares slope per 30 days; missing below two distinct times,
+    which are told apart by the second.
     """
 
     table: str

@@ -51,8 +51,8 @@ class FeatureSet:
 
     @cached_property
     def version(self) -> str:
-        """Hash of everything that can move a feature's value; wording and reasons do not count."""
-        wording = {"description", "reason", "unit", "higher_is"}
+        """Hash of everything that can move a feature's value; what only models and readers use does not count."""
+        wording = {"description", "reason", "unit", "higher_is", "special"}
         kinds = {
             name: feature.model_dump(mode="json", exclude=wording, exclude_none=True)
             for name, feature in self.features.items()
@@ -60,7 +60,7 @@ class FeatureSet:
         plan = {
             "computation": COMPUTATION_VERSION,
             "features": list(kinds.items()),
-            "categories": {name: column.categories for name, column in self.columns.items() if column.values},
+            "categories": {name: self.columns[name].categories for name in self._columns_read},
         }
         return "fs-" + hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]
 

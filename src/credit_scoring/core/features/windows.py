@@ -43,6 +43,8 @@ def aggregate_events(
         column per feature, null where missing.
     """
     past = events.join(moments, on="applicant_id", how="inner").filter(nw.col("occurred_at") < nw.col("as_of"))
+    # Sums of fractions depend on the order of their terms, so every path adds from the oldest event on.
+    past = past.sort(*_ORDER)
     past = past.with_columns(
         _newest=nw.col("event_number").cum_count(reverse=True).over("applicant_id", order_by=list(_ORDER)),
         _days_ago=(nw.col("as_of") - nw.col("occurred_at")).dt.total_seconds() / _SECONDS_PER_DAY,
@@ -51,7 +53,7 @@ def aggregate_events(
     needs_newest_match = [name for name, feature in declared.items() if _takes_last(feature)]
     past = past.with_columns(**{k: v for plan in plans.values() for k, v in plan.columns.items()})
     if needs_newest_match:
-        past = past.with_columns(**{f"{name}__at": _value_at_newest_match(name) for name in needs_newest_match})
+        past = past.with_columns(**{_own(name, "at"): _value_at_newest_match(name) for name in needs_newest_match})
     summed = past.group_by("applicant_id").agg(**{k: v for plan in plans.values() for k, v in plan.aggregates.items()})
     return summed.select("applicant_id", **{name: plan.feature for name, plan in plans.items()})
 
@@ -74,7 +76,8 @@ def _aggregation(name: str, feature: Window | TimeSince) -> _Aggregation:
         return _trend(name, value)
     if feature.aggregate == "last":
         rank = nw.when(~value.is_null()).then(nw.col("_newest"))
-        return _Aggregation({name: value, f"{name}__rank": rank}, {name: nw.col(f"{name}__at").max()}, nw.col(name))
+        at_newest = nw.col(_own(name, "at")).max()
+        return _Aggregation({name: value, _own(name, "rank"): rank}, {name: at_newest}, nw.col(name))
     return _Aggregation({name: value}, _known_only(name, feature.aggregate), _where_any(name))
 
 
@@ -84,28 +87,39 @@ def _takes_last(feature: Window | TimeSince) -> bool:
 
 def _value_at_newest_match(name: str) -> nw.Expr:
     """The value of the newest matching event, on that event's row alone."""
-    rank = nw.col(f"{name}__rank")
+    rank = nw.col(_own(name, "rank"))
     return nw.when(rank == rank.min().over("applicant_id")).then(nw.col(name))
 
 
 def _known_only(name: str, aggregate: str) -> dict[str, nw.Expr]:
     """An aggregate beside the number of known values: the sum of nothing is missing, not zero."""
-    return {name: getattr(nw.col(name), aggregate)(), f"{name}__n": nw.col(name).count()}
+    return {name: getattr(nw.col(name), aggregate)(), _own(name, "n"): nw.col(name).count()}
 
 
 def _where_any(name: str) -> nw.Expr:
-    return nw.when(nw.col(f"{name}__n") > 0).then(nw.col(name))
+    return nw.when(nw.col(_own(name, "n")) > 0).then(nw.col(name))
 
 
 def _trend(name: str, value: nw.Expr) -> _Aggregation:
-    """Least-squares slope per ``DAYS_PER_MONTH``; times count backwards from ``as_of``, hence the sign."""
+    """Least-squares slope per ``DAYS_PER_MONTH``; times count backwards from ``as_of``, hence the sign.
+
+    Both are counted from their smallest, so that one moment alone, or one value alone, cancels exactly.
+    """
     ago = nw.when(~value.is_null()).then(nw.col("_days_ago"))
-    columns = {f"{name}__x": value, f"{name}__t": ago, f"{name}__tx": ago * value, f"{name}__tt": ago * ago}
+    ago = ago - ago.min().over("applicant_id")
+    above = value - value.min().over("applicant_id")
+    parts = {"x": above, "t": ago, "tx": ago * above, "tt": ago * ago}
+    columns = {_own(name, part): expression for part, expression in parts.items()}
     sums = {column: nw.col(column).sum() for column in columns}
-    n, x, t, tx, tt = (nw.col(f"{name}__{part}") for part in ("n", "x", "t", "tx", "tt"))
+    n, x, t, tx, tt = (nw.col(_own(name, part)) for part in ("n", "x", "t", "tx", "tt"))
     spread = n * tt - t * t
     slope = nw.when((n > 1) & (spread > 0)).then(-DAYS_PER_MONTH * (n * tx - t * x) / spread)
-    return _Aggregation(columns, {**sums, f"{name}__n": nw.col(f"{name}__x").count()}, slope)
+    return _Aggregation(columns, {**sums, _own(name, "n"): nw.col(_own(name, "x")).count()}, slope)
+
+
+def _own(name: str, part: str) -> str:
+    """Name of a column made on the way to feature ``name``; declared names do not begin with an underscore."""
+    return f"_{name}__{part}"
 
 
 def _inside(window: Window) -> nw.Expr:
@@ -126,7 +140,8 @@ def _meets(where: Mapping[str, Condition]) -> nw.Expr:
         if condition.at_most is not None:
             met = met & (value <= condition.at_most)
         if condition.one_of is not None:
-            met = met & value.is_in(list(condition.one_of))
+            numbers = not any(isinstance(allowed, str) for allowed in condition.one_of)
+            met = met & (value.cast(nw.Float64) if numbers else value).is_in(list(condition.one_of))
     return met
 
 

@@ -70,6 +70,8 @@ def _cuts(
 def _groups(values: Matrix, is_bad: npt.NDArray[np.int8], size: int, options: ScorecardOptions) -> tuple[int, ...]:
     """Group of each category position; a category never seen joins the group of the rare ones, the last."""
     known = ~np.isnan(values)
+    if not known.any():
+        return (0,) * size
     found: Sequence[Floats] = _fit(
         values[known], is_bad[known], options, len(values), dtype="categorical", cat_cutoff=_RARE_CATEGORY
     )
