@@ -1,0 +1,65 @@
+"""Reads a request's JSON body: of bearable size, of the right type, and checked by its model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.requests import Request
+
+from credit_scoring.core.records import Json
+from credit_scoring.serving.http_errors import RefusedBodyError, invalid_body
+
+LARGEST_BODY_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBody:
+    """A body as its model, and as it was received."""
+
+    body: BaseModel
+    received: Json
+
+
+async def read_body(request: Request, model: type[BaseModel]) -> CheckedBody:
+    """Return the checked body of ``request``.
+
+    Raises:
+        RefusedBodyError: If it is too large, not JSON, or not what ``model`` takes.
+    """
+    _require_json(request.headers)
+    content = await _limited(request)
+    try:
+        received = from_json(content)
+    except ValueError as exc:
+        raise RefusedBodyError(
+            HTTPStatus.BAD_REQUEST, "malformed_json", "The body is not JSON in UTF-8. Send one JSON object."
+        ) from exc
+    try:
+        return CheckedBody(model.model_validate_json(content), received)
+    except ValidationError as exc:
+        raise invalid_body(exc) from exc
+
+
+def _require_json(headers: Mapping[str, str]) -> None:
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise RefusedBodyError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "The body's type is not JSON. Send the header 'Content-Type: application/json'.",
+        )
+
+
+async def _limited(request: Request) -> bytes:
+    """Read no more than may be sent, whatever length was announced."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > LARGEST_BODY_BYTES:
+            raise RefusedBodyError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "body_too_large",
+                f"The body is larger than {LARGEST_BODY_BYTES:,} bytes. Send fewer events.",
+            )
+    return bytes(content)

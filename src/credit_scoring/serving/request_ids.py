@@ -1,0 +1,45 @@
+"""A request's id: the caller's if it is sane, else a new one; on every response and in every record."""
+
+import re
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "X-Request-ID"
+
+_SANE = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_STATE = "request_id"
+
+
+class RequestIds:
+    """ASGI middleware that gives each request its id; wrapped twice, the outer one decides."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its id in its state, and put the id on the response."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        request_id = state.setdefault(_STATE, _given(scope) or uuid4().hex)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id that the middleware gave this request."""
+    return str(request.scope["state"][_STATE])
+
+
+def _given(scope: Scope) -> str | None:
+    given = Headers(scope=scope).get(HEADER)
+    return given if given is not None and _SANE.fullmatch(given) else None

@@ -1,0 +1,195 @@
+"""The service's request bodies, made from the portfolio's declaration."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import ceil, floor
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    create_model,
+)
+
+from credit_scoring.core.errors import InvalidApplicationError
+from credit_scoring.core.facts import Event, Facts
+from credit_scoring.core.golden import example_value
+from credit_scoring.core.portfolio import Column, Portfolio
+from credit_scoring.core.records import Decision, Json, ModelOutput
+from credit_scoring.core.roles import Role
+from credit_scoring.usecases.decide_application import Application
+
+ID_LENGTH = 128
+"""Most characters of an id."""
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must consist of printable characters")
+    return text
+
+
+def _utc_moment(value: object) -> datetime:
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise ValueError("must be an RFC 3339 time with its offset, such as 2005-10-01T00:00:00Z")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        # The parser's own words quote the value.
+        raise ValueError("must be a day and time that exist") from None
+
+
+Identifier = Annotated[
+    str, StringConstraints(min_length=1, max_length=ID_LENGTH), AfterValidator(_printable), Field(examples=["1"])
+]
+Moment = Annotated[datetime, BeforeValidator(_utc_moment)]
+
+
+class RecordedDecision(Decision):
+    """A decision with what was received, and what it was made of."""
+
+    decided_at: datetime
+    received: Annotated[Json, Field(description="the body as it was received")]
+    feature_values: Annotated[
+        dict[str, dict[str, float | None]], Field(description="by feature set; null where a value is missing")
+    ]
+    scores: Annotated[dict[Role, ModelOutput], Field(description="what each model said, with the base of its points")]
+
+
+def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseModel]:
+    """Return the body of an application: the fields and events of both declarations.
+
+    What the challenger alone declares may be left out: a new challenger must not break those who call.
+    """
+    fields = _union(champion.application_columns, challenger.application_columns)
+    tables = dict.fromkeys([*champion.events, *challenger.events])
+    rows = {table: _rows(table, _events_of(champion, table), _events_of(challenger, table)) for table in tables}
+    application = create_model("ApplicationFields", __config__=_STRICT, **fields)
+    events = create_model("Events", __config__=_STRICT, **rows)
+    return create_model(
+        "ApplicationBody",
+        __config__=ConfigDict(**_STRICT, json_schema_extra={"examples": [example_body(champion)]}),
+        __doc__="One application. Facts sent inline serve this decision alone.",
+        application_id=(Identifier, Field(description="names the application; sent again, it gets its first answer")),
+        applicant_id=(Identifier, Field(description="names the applicant, whose arm of the experiment never changes")),
+        as_of=(Moment | None, Field(None, description="use facts strictly before this moment; never in the future")),
+        application=(application | None, Field(None, description="fields inline; without it, stored facts are used")),
+        events=(events | None, Field(None, description="events inline; a table that is absent is unknown")),
+    )
+
+
+def to_application(body: BaseModel, received: Json, request_id: str) -> Application:
+    """Return a checked body as the use case takes it.
+
+    Raises:
+        InvalidApplicationError: If events came without the application's fields.
+    """
+    content: dict[str, Any] = dict(body)
+    fields, events = content["application"], content["events"]
+    if fields is None and events is not None:
+        raise InvalidApplicationError(
+            "/application",
+            "missing",
+            "'events' came without 'application'; facts come either whole from the request or from the store. "
+            "Send 'application' too, or leave 'events' out.",
+        )
+    inline = None if fields is None else Facts(dict(fields), _events(events))
+    return Application(
+        application_id=content["application_id"],
+        applicant_id=content["applicant_id"],
+        received=received,
+        request_id=request_id,
+        as_of=content["as_of"],
+        inline=inline,
+    )
+
+
+def example_body(portfolio: Portfolio) -> Json:
+    """Return an application made of the declared examples."""
+    return {
+        "application_id": "application-1",
+        "applicant_id": "applicant-1",
+        "as_of": "2005-10-01T00:00:00Z",
+        "application": _examples(portfolio.application_columns),
+        "events": {
+            table: [{"occurred_at": "2005-09-30T00:00:00Z"} | _examples(declared.columns)]
+            for table, declared in portfolio.events.items()
+        },
+    }
+
+
+def _events(body: BaseModel | None) -> dict[str, list[Event]]:
+    if body is None:
+        return {}
+    return {table: [_event(row, n) for n, row in enumerate(rows)] for table, rows in body if rows is not None}
+
+
+def _event(row: BaseModel, number: int) -> Event:
+    values: dict[str, Any] = dict(row)
+    return Event(values.pop("occurred_at"), number, values)
+
+
+def _events_of(portfolio: Portfolio, table: str) -> Mapping[str, Column]:
+    declared = portfolio.events.get(table)
+    return declared.columns if declared else {}
+
+
+def _rows(table: str, champion: Mapping[str, Column], challenger: Mapping[str, Column]) -> Any:
+    row = create_model(
+        f"{table.title()}Row", __config__=_STRICT, occurred_at=(Moment, ...), **_union(champion, challenger)
+    )
+    description = f"rows of '{table}'; absent is unknown, [] is none"
+    # Absent and null differ here: no table is a list of nothing, so null is refused.
+    return (list[row], Field(default=None, description=description, json_schema_extra=_without_default))
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+def _union(champion: Mapping[str, Column], challenger: Mapping[str, Column]) -> dict[str, Any]:
+    """The champion's columns as declared, and those that the challenger alone declares as optional."""
+    added = {name: column for name, column in challenger.items() if name not in champion}
+    optional = {name: column.model_copy(update={"nullable": True}) for name, column in added.items()}
+    return {name: _field(column) for name, column in {**champion, **(optional if champion else added)}.items()}
+
+
+def _field(column: Column) -> Any:
+    kind = _type(column)
+    details = _details(column)
+    return (kind | None, Field(default=None, **details)) if column.nullable else (kind, Field(**details))
+
+
+def _type(column: Column) -> Any:
+    if column.type == "category":
+        return Literal[column.categories]
+    low, high = column.bounds
+    if column.type == "integer":
+        return Annotated[int, Field(ge=ceil(low), le=floor(high))]
+    return Annotated[float, Field(ge=low, le=high)]
+
+
+def _details(column: Column) -> dict[str, Any]:
+    details: dict[str, Any] = {"examples": [_example(column)]}
+    if column.description:
+        details["description"] = column.description
+    if column.unit:
+        details["json_schema_extra"] = {"unit": column.unit}
+    return details
+
+
+def _examples(columns: Mapping[str, Column]) -> Json:
+    return {name: _example(column) for name, column in columns.items()}
+
+
+def _example(column: Column) -> float | str | None:
+    value = example_value(column)
+    return int(value) if column.type == "integer" and isinstance(value, float) else value
