@@ -38,25 +38,17 @@ class DecisionService:
     def __init__(self, stage: Path) -> None:
         self._stage = stage
         self._app: ASGIApp = RequestIds(_not_ready)
-        self._engine: Engine | None = None
         self.is_ready = False
 
     def open(self) -> None:
         """Load the package, open the database and check the models; a fault is logged and leaves it not ready."""
         try:
             package = read_package(self._stage)
-            self._engine = open_database(Environment().database_url)
-            self._app = build_app(package, self._engine)
+            self._app = build_app(package, open_database(Environment().database_url))
         except CreditScoringError as exc:
             logger.critical("not_ready code=%s: %s", exc.code, exc)
             return
         self.is_ready = True
-
-    def close(self) -> None:
-        """Release the database's connections."""
-        self.is_ready = False
-        if self._engine is not None:
-            self._engine.dispose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -103,18 +95,24 @@ def require_golden_points(package: BentoPackage, models: dict[Role, RoleModel]) 
             )
 
 
-def packaged_portfolio(stage: Path) -> str:
-    """Return the name of the portfolio that is staged, without loading its models.
+def bento_name(stage: Path) -> str:
+    """Return the Bento's name after the portfolio that is staged, without loading its models.
 
-    Raises:
-        BundleError: If nothing is staged at ``stage``.
+    BentoML asks when it imports ``service.py``; without a package the process ends with one line, not a traceback.
     """
+    try:
+        return f"credit_scoring_{_staged_portfolio(stage)}"
+    except BundleError as exc:
+        raise SystemExit(str(exc)) from exc
+
+
+def _staged_portfolio(stage: Path) -> str:
     try:
         return str(json.loads((stage / MANIFEST).read_text(encoding="utf-8"))["portfolio"])
     except FileNotFoundError as exc:
         raise BundleError(f"Nothing is staged for the Bento at '{stage}'. Run 'kedro run' first.") from exc
     except (KeyError, TypeError, ValueError) as exc:
-        raise BundleError(f"'{stage / MANIFEST}' is not what was staged. Run 'kedro run'.") from exc
+        raise BundleError(f"'{stage / MANIFEST}' is not what was staged. Run 'kedro run' again.") from exc
 
 
 async def _not_ready(scope: Scope, receive: Receive, send: Send) -> None:
