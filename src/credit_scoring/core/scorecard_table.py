@@ -68,16 +68,16 @@ def _labels(bundle: ModelBundle, bins: FeatureBins) -> list[str]:
     """Names of the bins: ranges and special values in words."""
     labels = bins.labels(bundle.plan.categories.get(bins.feature, ()))
     if bins.groups is None:
-        labels[: bins.regular] = _ranges([f"{edge:,.6g}" for edge in bins.edges])
+        labels[: bins.regular] = _ranges([f"{edge:,.6g}" for edge in bins.edges], bool(bins.special))
     meaning = bundle.portfolio.features[bins.feature].special
     for position, value in enumerate(bins.special):
         labels[bins.regular + position] = f"{value:g} ({meaning[value]})" if value in meaning else f"{value:g}"
     return labels
 
 
-def _ranges(edges: list[str]) -> list[str]:
+def _ranges(edges: list[str], has_special: bool) -> list[str]:
     if not edges:
-        return ["any value"]
+        return ["any other value" if has_special else "any value"]
     between = [f"{low} to under {high}" for low, high in pairwise(edges)]
     return [f"under {edges[0]}", *between, f"{edges[-1]} and over"]
 

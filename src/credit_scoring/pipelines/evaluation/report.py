@@ -106,7 +106,8 @@ def calibration_sentence(title: str, judged: CandidateEvaluation) -> str:
     return (
         f"{title}: the slope of {interval(line.slope, 2)} is {slope}; the mean probability lies "
         f"{100 * abs(line.bias):.1f} percentage points {side} the bad rate; the calibration error of "
-        f"{ece.observed:.4f} is {chance} chance would show in 19 of 20 samples for a perfect model ({ece.chance_95:.4f})."
+        f"{ece.observed:.4f} is {chance} chance would show in 19 of 20 samples for a perfect model "
+        f"({ece.chance_95:.4f})."
     )
 
 
