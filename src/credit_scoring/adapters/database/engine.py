@@ -57,6 +57,14 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
+def absolute_url(url: str) -> str:
+    """Return ``url`` so that it names the same database from every working directory."""
+    parsed = _parsed(url)
+    path = _embedded_file(parsed)
+    absolute = parsed.set(database=str(path)) if path else parsed
+    return absolute.render_as_string(hide_password=False)
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)

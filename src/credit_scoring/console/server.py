@@ -1,0 +1,61 @@
+"""Starts BentoML on the Bento that was built last."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from credit_scoring.adapters.bento_package import TAG_FILE
+from credit_scoring.adapters.database.engine import absolute_url
+from credit_scoring.core.errors import BundleError, CreditScoringError
+from credit_scoring.environment import Environment
+
+
+class PortTakenError(CreditScoringError):
+    """The port to listen on is in use."""
+
+    code = "port_taken"
+
+
+def built_tag(portfolio: str, tag_file: Path = TAG_FILE) -> str:
+    """Return the tag of the Bento that was built last.
+
+    Raises:
+        BundleError: If none was built, or the one that was is another portfolio's.
+    """
+    try:
+        tag = tag_file.read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise BundleError(f"No Bento is built: '{tag_file}' is absent. Run 'make run' first.") from exc
+    if tag.partition(":")[0] != f"credit_scoring_{portfolio}":
+        raise BundleError(
+            f"The Bento that was built last is '{tag}', not one of portfolio '{portfolio}'. Run "
+            f"'kedro run --env={portfolio}' to build its Bento, or serve with the other '--portfolio'."
+        )
+    return tag
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Find out before anything is started whether the port can be had.
+
+    Raises:
+        PortTakenError: If it cannot.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise PortTakenError(
+                f"Cannot listen on port {port} of {host} ({exc.strerror}). Stop what uses it, or choose another: "
+                f"'make serve PORT={port + 1}'."
+            ) from exc
+
+
+def run_server(tag: str, host: str, port: int) -> None:
+    """Replace this process by BentoML's server."""
+    command = [sys.executable, "-m", "bentoml", "serve", tag, "--host", host, "--port", str(port)]
+    # The server works in the Bento's own directory: a relative database would be another one there.
+    database = absolute_url(Environment().database_url)
+    environment = os.environ | {"BENTOML_DO_NOT_TRACK": "true", "CREDIT_DATABASE_URL": database}
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell, and every argument is checked
