@@ -50,9 +50,9 @@ def render_report(
     boosted_trees: ModelBundle,
     evaluation: Evaluation,
     drawn: dict[str, str],
-) -> str:
-    """Return the report as one HTML text that loads nothing from outside."""
-    return render(portfolio, (scorecard, boosted_trees), evaluation, drawn)
+) -> tuple[str, dict[str, str]]:
+    """Return the report as one HTML text that loads nothing from outside, and the plots to store beside it."""
+    return render(portfolio, (scorecard, boosted_trees), evaluation, drawn), drawn
 
 
 def _scored(bundle: ModelBundle, holdout: Holdout) -> plots.Scored:

@@ -24,12 +24,13 @@ def create_pipeline(**_: object) -> Pipeline:
                 outputs=["evaluation_results", "evaluation_metrics", "evaluation_scores"],
                 name="evaluate_candidates",
             ),
-            Node(draw_plots, inputs=judged, outputs="evaluation_plots", name="draw_plots"),
+            Node(draw_plots, inputs=judged, outputs="evaluation_images", name="draw_plots"),
             Node(
                 render_report,
                 inputs=candidates
-                | {"portfolio": "portfolio", "evaluation": "evaluation_results", "drawn": "evaluation_plots"},
-                outputs="evaluation_report",
+                | {"portfolio": "portfolio", "evaluation": "evaluation_results", "drawn": "evaluation_images"},
+                # Stored plots would come back as functions that load them, one per file.
+                outputs=["evaluation_report", "evaluation_plots"],
                 name="render_report",
             ),
         ]
