@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, settings
+
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.contracts import CheckedRows, check_rows
 from credit_scoring.core.features.feature_set import FeatureSet
@@ -15,7 +17,6 @@ from credit_scoring.core.tables import application_table, event_tables, midnight
 from credit_scoring.core.training.candidates import fit_candidate
 from credit_scoring.core.training.development import Development, development_part
 from credit_scoring.core.training.options import BoostedTreesOptions, CandidateOptions, ScorecardOptions
-from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = 3_000

@@ -4,12 +4,13 @@ import re
 
 import polars as pl
 import pytest
-from credit_scoring.core.contracts import QUARANTINE_SCHEMA, CheckedRows, check_rows
-from credit_scoring.core.errors import ContractError
-from credit_scoring.core.tables import application_table, event_tables, outcome_table, protected_table
 from factories import build_portfolio, build_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from credit_scoring.core.contracts import QUARANTINE_SCHEMA, CheckedRows, check_rows
+from credit_scoring.core.errors import ContractError
+from credit_scoring.core.tables import application_table, event_tables, outcome_table, protected_table
 
 TINY = build_portfolio()
 
@@ -250,7 +251,7 @@ JUNK = st.one_of(
 )
 ROW = st.fixed_dictionaries(
     {"ID": st.one_of(st.sampled_from(["a", "b", "c", " a", ""]), JUNK)},
-    optional={name: JUNK for name in ("INCOME", "DEPENDANTS", "HOUSING", "SEX", "DEFAULTED", "PAID_1", "CHANNEL_2")},
+    optional=dict.fromkeys(("INCOME", "DEPENDANTS", "HOUSING", "SEX", "DEFAULTED", "PAID_1", "CHANNEL_2"), JUNK),
 )
 
 

@@ -2,11 +2,12 @@ from collections import Counter
 
 import polars as pl
 import pytest
-from credit_scoring.core.hashing import salted_draw
-from credit_scoring.core.splitting import assign_parts, part_of
 from factories import build_portfolio
 from hypothesis import given
 from hypothesis import strategies as st
+
+from credit_scoring.core.hashing import salted_draw
+from credit_scoring.core.splitting import assign_parts, part_of
 
 NAMES = [str(number) for number in range(20_000)]
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from credit_scoring.adapters.portfolio_file import parse_portfolio, read_portfolio
-from credit_scoring.core.errors import DeclarationError
-from credit_scoring.core.portfolio import Portfolio
 from factories import build_declaration
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from credit_scoring.adapters.portfolio_file import parse_portfolio, read_portfolio
+from credit_scoring.core.errors import DeclarationError
+from credit_scoring.core.portfolio import Portfolio
 
 TEXT = (ROOT / "conf" / "taiwan_cards" / "portfolio.yml").read_text(encoding="utf-8")
 

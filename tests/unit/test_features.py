@@ -1,0 +1,512 @@
+"""``FeatureSet.compute`` against a row-by-row reading of its documentation in plain Python."""
+
+import random
+import struct
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from factories import AS_OF, build_applicants, build_events, build_plan, build_portfolio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from credit_scoring.core.errors import MissingInputsError
+from credit_scoring.core.features.feature_set import FeatureSet, to_matrix
+
+Row = Mapping[str, Any]
+
+
+def window(aggregate: str, column: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"window": {"table": "payments", "aggregate": aggregate} | ({"column": column} if column else {}) | more}
+
+
+def since(**more: Any) -> dict[str, Any]:
+    return {"time_since": {"table": "payments"} | more}
+
+
+LATE = {"late_days": {"at_least": 1}}
+WHERES: list[dict[str, Any]] = [
+    {},
+    LATE,
+    {"late_days": {"at_least": 0, "at_most": 2}},
+    {"late_days": {"one_of": [1, 3]}},
+    {"channel": {"one_of": ["app"]}},
+    {"channel": {"one_of": ["app", "branch"]}, "paid_eur": {"at_most": 0.5}},
+]
+AGGREGATES = ("sum", "mean", "min", "max", "last", "trend")
+SPANS: list[dict[str, int]] = [{}, {"last": 1}, {"last": 2}, {"skip": 1}, {"last": 2, "skip": 1}]
+
+EVERY_FEATURE: dict[str, dict[str, Any]] = {
+    f"{aggregate}_{column}_{s}_{w}": window(aggregate, column, where=where, **span)
+    for aggregate in AGGREGATES
+    for column in ("paid_eur", "late_days")
+    for s, span in enumerate(SPANS)
+    for w, where in enumerate(WHERES)
+}
+EVERY_FEATURE |= {
+    f"count_{s}_{w}": window("count", where=where, **span)
+    for s, span in enumerate(SPANS)
+    for w, where in enumerate(WHERES)
+}
+EVERY_FEATURE |= {
+    f"share_{s}_{w}": window("share", where=where, **span)
+    for s, span in enumerate(SPANS)
+    for w, where in enumerate(WHERES)
+    if where
+}
+EVERY_FEATURE |= {
+    f"since_{unit}_{w}": since(where=where, unit=unit) for unit in ("days", "months") for w, where in enumerate(WHERES)
+}
+EVERY_FEATURE |= {
+    "income_eur": {"column": "income_eur"},
+    "dependants": {"column": "dependants"},
+    "housing": {"column": "housing"},
+    "per_head": {"ratio": {"of": "income_eur", "to": "dependants"}},
+    "paid_share": {"ratio": {"of": "sum_paid_eur_0_0", "to": "income_eur"}},
+    "share_of_share": {"ratio": {"of": "paid_share", "to": "per_head"}},
+    "rest": {"difference": {"of": "income_eur", "minus": "sum_paid_eur_0_0"}},
+    "rest_of_rest": {"difference": {"of": "rest", "minus": "late_less_heads"}},
+    "late_less_heads": {"difference": {"of": "max_late_days_0_0", "minus": "dependants"}},
+}
+PLAN = build_plan(EVERY_FEATURE)
+
+
+def meets(event: Row, where: Row) -> bool:
+    for column, condition in where.items():
+        value = event[column]
+        if value is None:
+            return False
+        if "at_least" in condition and value < condition["at_least"]:
+            return False
+        if "at_most" in condition and value > condition["at_most"]:
+            return False
+        if "one_of" in condition and value not in condition["one_of"]:
+            return False
+    return True
+
+
+def days_ago(event: Row, as_of: datetime) -> Fraction:
+    return Fraction(int((as_of - event["occurred_at"]).total_seconds()), 86_400)
+
+
+def slope(points: Sequence[tuple[Fraction, Fraction]]) -> float | None:
+    if len({time for time, _ in points}) < 2:
+        return None
+    mean_time = sum(time for time, _ in points) / len(points)
+    mean_value = sum(value for _, value in points) / len(points)
+    above = sum((time - mean_time) * (value - mean_value) for time, value in points)
+    return float(30 * above / sum((time - mean_time) ** 2 for time, _ in points))
+
+
+def naive_window(declared: Row, events: Sequence[Row], as_of: datetime) -> float | None:
+    """One windowed feature of one applicant, as its documentation reads."""
+    past = [event for event in events if event["occurred_at"] < as_of]
+    newest_first = sorted(past, key=lambda event: (event["occurred_at"], event["event_number"]), reverse=True)
+    skip, last = declared.get("skip", 0), declared.get("last")
+    inside = newest_first[skip:] if last is None else newest_first[skip : skip + last]
+    where = declared.get("where", {})
+    taken = [event for event in inside if meets(event, where)]
+    aggregate = declared["aggregate"]
+    if aggregate == "count":
+        return float(len(taken)) if past else None
+    if aggregate == "share":
+        known = [event for event in inside if all(event[column] is not None for column in where)]
+        return len(taken) / len(known) if known else None
+    given = [event for event in taken if event[declared["column"]] is not None]
+    values = [Fraction(event[declared["column"]]) for event in given]
+    if not values:
+        return None
+    if aggregate == "trend":
+        return slope([(-days_ago(event, as_of), value) for event, value in zip(given, values, strict=True)])
+    if aggregate == "last":
+        return float(values[0])
+    if aggregate == "mean":
+        return float(sum(values)) / len(values)
+    return float({"sum": sum, "min": min, "max": max}[aggregate](values))
+
+
+def naive_feature(name: str, applicant: Row, events: Sequence[Row], features: Mapping[str, Row]) -> float | None:
+    declared = features[name]
+    if "window" in declared:
+        return naive_window(declared["window"], events, applicant["as_of"])
+    if "time_since" in declared:
+        met = [
+            days_ago(event, applicant["as_of"])
+            for event in events
+            if event["occurred_at"] < applicant["as_of"] and meets(event, declared["time_since"].get("where", {}))
+        ]
+        per = 30 if declared["time_since"].get("unit") == "months" else 1
+        return float(min(met)) / per if met else None
+    if "column" in declared:
+        value = applicant[declared["column"]]
+        if declared["column"] == "housing" and value is not None:
+            return float(["owner", "tenant", "other"].index(value))
+        return value
+
+    def operand(word: str) -> float | None:
+        if word in ("income_eur", "dependants"):
+            return applicant[word]
+        return naive_feature(word, applicant, events, features)
+
+    if "ratio" in declared:
+        of, to = operand(declared["ratio"]["of"]), operand(declared["ratio"]["to"])
+        return of / to if of is not None and to is not None and to > 0 else None
+    of, minus = operand(declared["difference"]["of"]), operand(declared["difference"]["minus"])
+    return of - minus if of is not None and minus is not None else None
+
+
+def compute(plan: FeatureSet, applicants: pl.DataFrame, events: pl.DataFrame | None) -> pl.DataFrame:
+    return plan.compute(applicants.lazy(), {} if events is None else {"payments": events.lazy()})
+
+
+def bits(frame: pl.DataFrame) -> list[tuple[object, ...]]:
+    """Rows whose floats are compared bit for bit."""
+    return [
+        tuple(struct.pack("f", value) if isinstance(value, float) else value for value in row)
+        for row in frame.iter_rows()
+    ]
+
+
+QUARTERS = st.integers(-40, 400).map(lambda number: number / 4)
+MOMENTS = st.integers(-8, 400).map(lambda quarter: AS_OF - timedelta(hours=6 * quarter))
+EVENT = st.fixed_dictionaries(
+    {
+        "applicant_id": st.sampled_from(["a", "b", "c", "nobody"]),
+        "occurred_at": st.one_of(
+            st.sampled_from([AS_OF, AS_OF - timedelta(days=1), AS_OF - timedelta(days=2)]), MOMENTS
+        ),
+        "paid_eur": st.one_of(st.none(), QUARTERS),
+        "late_days": st.one_of(st.none(), st.integers(-1, 4)),
+        "channel": st.sampled_from([None, "app", "branch"]),
+    }
+)
+APPLICANT = st.fixed_dictionaries(
+    {
+        "income_eur": st.one_of(st.none(), st.just(0.0), QUARTERS.map(abs)),
+        "dependants": st.one_of(st.none(), st.integers(0, 5)),
+        "housing": st.sampled_from([None, "owner", "tenant", "other"]),
+    }
+)
+APPLICANTS = st.tuples(APPLICANT, APPLICANT, APPLICANT).map(
+    lambda rows: [row | {"applicant_id": name} for name, row in zip("abc", rows, strict=True)]
+)
+EVENTS = st.lists(EVENT, max_size=14).map(
+    lambda rows: [row | {"event_number": number} for number, row in enumerate(rows)]
+)
+
+
+BY_THEMSELVES = [
+    name for name, feature in EVERY_FEATURE.items() if "ratio" not in feature and "difference" not in feature
+]
+FEW_FEATURES = st.lists(st.sampled_from(BY_THEMSELVES), min_size=5, max_size=8, unique=True).map(
+    lambda names: build_plan({name: EVERY_FEATURE[name] for name in names})
+)
+
+
+def assert_plainly_right(plan: FeatureSet, applicants: Sequence[Row], events: Sequence[Row]) -> None:
+    computed = compute(plan, build_applicants(applicants), build_events(events))
+    assert computed["applicant_id"].to_list() == [applicant["applicant_id"] for applicant in applicants]
+    for applicant, got in zip(applicants, computed.iter_rows(named=True), strict=True):
+        own = [event for event in events if event["applicant_id"] == applicant["applicant_id"]]
+        for name in plan.names:
+            expected = naive_feature(name, applicant | {"as_of": AS_OF}, own, EVERY_FEATURE)
+            assert got[name] == (None if expected is None else float(np.float32(expected))), name
+
+
+@settings(max_examples=40)
+@given(plan=FEW_FEATURES, applicants=APPLICANTS, events=EVENTS)
+def test_some_features_are_what_a_plain_reading_gives(plan: FeatureSet, applicants: list[Row], events: list[Row]):
+    assert_plainly_right(plan, applicants, events)
+
+
+def test_every_kind_of_feature_is_what_a_plain_reading_gives():
+    draw = random.Random(11)  # noqa: S311 - not for secrets
+    applicants = [
+        {
+            "applicant_id": f"a{number}",
+            "income_eur": draw.choice([None, 0.0, 0.25, 1000.5]),
+            "dependants": draw.choice([None, 0, 2, 3]),
+            "housing": draw.choice([None, "owner", "tenant", "other"]),
+        }
+        for number in range(120)
+    ]
+    events = [
+        {
+            "applicant_id": applicant["applicant_id"],
+            "occurred_at": AS_OF - timedelta(hours=6 * draw.choice([-4, 0, 1, 4, 4, 8, draw.randrange(1, 900)])),
+            "paid_eur": draw.choice([None, -1.25, 0.0, 0.5, draw.randrange(400) / 4]),
+            "late_days": draw.choice([None, -1, 0, 1, 2, 3, 4]),
+            "channel": draw.choice([None, "app", "branch"]),
+        }
+        for applicant in applicants
+        for _ in range(draw.choice([0, 1, 2, 3, 5, 9]))
+    ]
+    numbered = [event | {"event_number": number} for number, event in enumerate(events)]
+    draw.shuffle(numbered)
+    assert_plainly_right(PLAN, applicants, numbered)
+
+
+@settings(max_examples=15)
+@given(plan=FEW_FEATURES, applicants=APPLICANTS, events=EVENTS, seed=st.integers(0, 9))
+def test_one_applicant_alone_or_in_any_order_equals_the_batch_bit_for_bit(
+    plan: FeatureSet, applicants: list[Row], events: list[Row], seed: int
+):
+    batch = compute(plan, build_applicants(applicants), build_events(events))
+    shuffled = build_applicants(applicants).sample(fraction=1, shuffle=True, seed=seed)
+    again = compute(plan, shuffled, build_events(events).sample(fraction=1, shuffle=True, seed=seed))
+    assert again["applicant_id"].to_list() == shuffled["applicant_id"].to_list()
+    assert bits(again.sort("applicant_id")) == bits(batch)
+    for number, applicant in enumerate(applicants):
+        own = [event for event in events if event["applicant_id"] == applicant["applicant_id"]]
+        alone = compute(plan, build_applicants([applicant]), build_events(own))
+        assert bits(alone) == bits(batch[number])
+
+
+def test_sums_of_fractions_do_not_depend_on_the_order_or_the_company_of_events():
+    plan = build_plan(
+        {a: window(a, "paid_eur") for a in ("sum", "mean", "trend")}
+        | {"last_9": window("sum", "paid_eur", last=9)}
+        | {"ratio": {"ratio": {"of": "income_eur", "to": "sum"}}}
+    )
+    generator = np.random.default_rng(3)
+    amounts = [0.1, 0.2, -0.3, 0.7, -0.7, 1e8, -1e8, None]
+    events = [
+        {
+            "applicant_id": f"a{number}",
+            "occurred_at": AS_OF - timedelta(seconds=int(generator.integers(1, 10**7))),
+            "event_number": event,
+            "paid_eur": amounts[generator.integers(len(amounts))],
+        }
+        for number in range(40)
+        for event in range(int(generator.integers(1, 300 if number % 4 == 0 else 9)))
+    ]
+    applicants = build_applicants([{"applicant_id": f"a{number}", "income_eur": 9.9} for number in range(40)])
+    batch = compute(plan, applicants, build_events(events))
+    shuffled = [events[position] for position in generator.permutation(len(events))]
+    assert bits(compute(plan, applicants, build_events(shuffled))) == bits(batch)
+    for number in range(40):
+        own = [event for event in shuffled if event["applicant_id"] == f"a{number}"]
+        assert bits(compute(plan, applicants[number], build_events(own))) == bits(batch[number])
+
+
+@settings(max_examples=20)
+@given(
+    plan=FEW_FEATURES,
+    applicants=APPLICANTS,
+    events=EVENTS,
+    later=st.lists(EVENT, max_size=5),
+    delay=st.integers(0, 400).map(lambda hours: timedelta(hours=hours)),
+)
+def test_events_at_or_after_as_of_never_change_anything(
+    plan: FeatureSet, applicants: list[Row], events: list[Row], later: list[Row], delay: timedelta
+):
+    table = build_applicants(applicants)
+    before = [event for event in events if event["occurred_at"] < AS_OF]
+    future = [event | {"occurred_at": AS_OF + delay, "event_number": 99 + n} for n, event in enumerate(later)]
+    assert bits(compute(plan, table, build_events([*before, *future]))) == bits(
+        compute(plan, table, build_events(before))
+    )
+
+
+def test_each_applicant_has_an_as_of_of_its_own():
+    plan = build_plan({"n": window("count"), "newest": window("last", "late_days"), "ago": since()})
+    applicants = pl.concat(
+        [
+            build_applicants([{"applicant_id": "a"}]),
+            build_applicants([{"applicant_id": "b"}], AS_OF - timedelta(days=5)),
+        ]
+    )
+    events = build_events([{"applicant_id": who, "days_ago": d, "late_days": d} for who in "ab" for d in (1, 5, 9)])
+    assert compute(plan, applicants, events).rows() == [("a", 3.0, 1.0, 1.0), ("b", 1.0, 9.0, 4.0)]
+
+
+def test_an_event_a_microsecond_before_as_of_counts_and_one_at_as_of_does_not():
+    plan = build_plan({"n": window("count")})
+    for offset, expected in ((timedelta(microseconds=1), 1.0), (timedelta(0), None)):
+        events = build_events([{"occurred_at": AS_OF - offset}])
+        assert compute(plan, build_applicants([{"applicant_id": "a"}]), events)["n"].item() == expected
+
+
+def test_without_events_everything_of_the_table_is_missing_never_zero():
+    windowed = [name for name, feature in EVERY_FEATURE.items() if "window" in feature or "time_since" in feature]
+    applicants = build_applicants([{"applicant_id": "a", "income_eur": 5.0, "dependants": 1}])
+    for events in (None, build_events([]), build_events([{"applicant_id": "b", "late_days": 1}])):
+        got = compute(PLAN, applicants, events).row(0, named=True)
+        assert [got[name] for name in windowed] == [None] * len(windowed)
+        assert (got["income_eur"], got["rest"], got["paid_share"]) == (5.0, None, None)
+
+
+def test_a_count_of_no_match_is_zero_where_events_are_known():
+    plan = build_plan({"n": window("count", where=LATE), "sum": window("sum", "late_days", where=LATE)})
+    got = compute(plan, build_applicants([{"applicant_id": "a"}]), build_events([{"late_days": 0}]))
+    assert got.row(0) == ("a", 0.0, None)
+
+
+def test_events_of_one_moment_are_ordered_by_their_number():
+    plan = build_plan({"newest": window("last", "late_days"), "before": window("last", "late_days", skip=1)})
+    events = [
+        {"event_number": 7, "late_days": 1},
+        {"event_number": 9, "late_days": 2},
+        {"event_number": 8, "late_days": 3},
+    ]
+    assert compute(plan, build_applicants([{"applicant_id": "a"}]), build_events(events)).row(0) == ("a", 2.0, 3.0)
+
+
+@pytest.mark.parametrize("seconds", [977, 12_345, 86_399, 1_234_567, 300_000_001])
+def test_a_trend_over_one_moment_is_missing_whatever_the_moment(seconds: int):
+    plan = build_plan({"trend": window("trend", "paid_eur")})
+    moment = AS_OF - timedelta(seconds=seconds)
+    events = build_events([{"occurred_at": moment, "paid_eur": amount} for amount in (1.1, 5.3, 7.7)])
+    assert compute(plan, build_applicants([{"applicant_id": "a"}]), events)["trend"].item() is None
+
+
+def test_a_trend_of_one_value_is_exactly_zero():
+    plan = build_plan({"trend": window("trend", "paid_eur")})
+    events = build_events([{"days_ago": days / 7, "paid_eur": 0.1} for days in range(1, 12)])
+    assert compute(plan, build_applicants([{"applicant_id": "a"}]), events)["trend"].item() == 0.0
+
+
+def test_a_trend_rises_with_time():
+    plan = build_plan({"trend": window("trend", "paid_eur")})
+    events = build_events([{"days_ago": 60 - month * 30 + 1, "paid_eur": 100.0 + 7 * month} for month in range(3)])
+    assert compute(plan, build_applicants([{"applicant_id": "a"}]), events)["trend"].item() == pytest.approx(7)
+
+
+def test_an_old_trend_keeps_its_digits():
+    plan = build_plan({"trend": window("trend", "paid_eur")})
+    old = AS_OF - timedelta(days=7000, seconds=11)
+    events = build_events(
+        [{"occurred_at": old + timedelta(hours=hour), "paid_eur": 1e6 + 3.0 * hour} for hour in range(5)]
+    )
+    got = compute(plan, build_applicants([{"applicant_id": "a"}]), events)["trend"].item()
+    assert got == pytest.approx(3 * 24 * 30, rel=1e-6)
+
+
+def test_features_whose_names_resemble_inner_columns_do_not_meet():
+    features = {
+        "x": window("last", "late_days"),
+        "x__at": window("sum", "paid_eur"),
+        "x__rank": window("max", "paid_eur"),
+        "x__n": window("count"),
+        "late_days": window("mean", "paid_eur"),
+        "t": window("trend", "paid_eur"),
+        "t__tx": window("min", "paid_eur"),
+    }
+    plan = build_plan(features)
+    events = [{"days_ago": 3 - n, "event_number": n, "late_days": n, "paid_eur": 10.0 + n} for n in range(3)]
+    got = compute(plan, build_applicants([{"applicant_id": "a"}]), build_events(events)).row(0, named=True)
+    assert [got[name] for name in ("x", "x__at", "x__rank", "x__n", "late_days", "t__tx")] == [2, 33, 12, 3, 11, 10]
+
+
+@pytest.mark.parametrize(("of", "to"), [(1.0, 0.0), (1.0, None), (None, 1.0), (0.0, 0.0)])
+def test_a_ratio_that_is_not_defined_is_missing(of: float | None, to: float | None):
+    plan = build_plan({"r": {"ratio": {"of": "income_eur", "to": "paid"}}, "paid": window("sum", "paid_eur")})
+    applicants = build_applicants([{"applicant_id": "a", "income_eur": of}])
+    assert compute(plan, applicants, build_events([{"paid_eur": to}]))["r"].item() is None
+
+
+def test_what_float32_cannot_hold_is_missing_not_infinite():
+    plan = build_plan({"r": {"ratio": {"of": "income_eur", "to": "paid"}}, "paid": window("sum", "paid_eur")})
+    applicants = build_applicants([{"applicant_id": "a", "income_eur": 1e6}])
+    assert compute(plan, applicants, build_events([{"paid_eur": 1e-40}]))["r"].item() is None
+
+
+def test_values_are_cast_once_after_all_arithmetic():
+    plan = build_plan({"d": {"difference": {"of": "income_eur", "minus": "paid"}}, "paid": window("sum", "paid_eur")})
+    applicants = build_applicants([{"applicant_id": "a", "income_eur": 16_777_217.0}])
+    assert compute(plan, applicants, build_events([{"paid_eur": 16_777_216.0}]))["d"].item() == 1.0
+
+
+def test_absent_columns_are_told_with_their_table():
+    applicants, events = build_applicants([{"applicant_id": "a"}]), build_events([])
+    plan = build_plan({"x": window("mean", "paid_eur", where=LATE), "income_eur": {"column": "income_eur"}})
+    with pytest.raises(MissingInputsError, match="'payments' lacks") as caught:
+        compute(plan, applicants, events.drop("paid_eur", "late_days", "event_number"))
+    assert caught.value.missing == ("event_number", "late_days", "paid_eur")
+    with pytest.raises(MissingInputsError, match=r"'applicants' lacks column\(s\) \['as_of', 'income_eur'\]"):
+        compute(plan, applicants.drop("income_eur", "as_of"), events)
+
+
+def test_a_column_that_no_feature_reads_may_be_absent():
+    plan = build_plan({"income_eur": {"column": "income_eur"}})
+    assert compute(plan, build_applicants([{"applicant_id": "a"}]).drop("housing", "dependants"), None).height == 1
+
+
+def test_no_applicants_give_no_rows_and_all_columns():
+    got = compute(PLAN, build_applicants([]), build_events([]))
+    assert got.shape == (0, 1 + len(PLAN.names))
+    assert to_matrix(got, PLAN.names).shape == (0, len(PLAN.names))
+
+
+def test_the_matrix_is_float32_in_the_order_asked_for_with_nan_for_missing():
+    plan = build_plan({"income_eur": {"column": "income_eur"}, "housing": {"column": "housing"}})
+    got = compute(plan, build_applicants([{"applicant_id": "a", "housing": "tenant"}]), None)
+    matrix = to_matrix(got, ("housing", "income_eur"))
+    assert matrix.dtype == np.float32
+    np.testing.assert_array_equal(matrix, [[1, np.nan]])
+
+
+def version(**overrides: Any) -> str:
+    return FeatureSet.of(build_portfolio(**overrides)).version
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"title": "Another"},
+        {"reasons__R1": {"text": "Another"}},
+        {"policy__approve_from": 610},
+        {"split__salt": "other"},
+        {"features__late_now__description": "words"},
+        {"features__late_now__reason": "R1"},
+        {"features__late_now__higher_is": None},
+        {"features__late_now__special": {-1: "other words"}},
+        {"features__late_now__unit": "days"},
+        {"applicants__columns__sex__values": ["x", "y"]},
+        {"applicants__columns__city": {"type": "category", "values": ["x", "y"]}},
+        {"applicants__columns__income_eur__max": 5},
+        {"applicants__columns__housing__source": "H"},
+    ],
+)
+def test_the_version_stays_while_no_value_can_move(overrides: dict[str, Any]):
+    assert version(**overrides) == version()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"features__late_now__window__skip": 1},
+        {"features__late_now__window__last": 2},
+        {"features__late_now__window__aggregate": "max"},
+        {"features__late_now__window__column": "paid_eur"},
+        {"features__late_now__window__where": LATE},
+        {"features__income_per_head__ratio": {"of": "dependants", "to": "income_eur"}},
+        {"features__late_now__scored": False},
+        {"features__more": {"column": "dependants", "reason": "R2"}},
+        {"features__housing": ...},
+        {"applicants__columns__housing__values": {"2": "tenant", "1": "owner", "3": "other"}},
+    ],
+)
+def test_the_version_changes_when_a_value_can_move(overrides: dict[str, Any]):
+    assert version(**overrides) != version()
+
+
+def test_the_version_changes_with_the_order_of_features():
+    features = dict(reversed(build_portfolio().features.items()))
+    assert FeatureSet(features, build_portfolio().application_columns).version != version()
+
+
+def test_the_shipped_features_hold_for_one_applicant_as_for_all(
+    taiwan_tables: tuple[pl.DataFrame, dict[str, pl.DataFrame]], taiwan_features: pl.DataFrame, taiwan: Any
+):
+    applicants, events = taiwan_tables
+    plan = FeatureSet.of(taiwan)
+    for row in range(0, applicants.height, 1500):
+        one = applicants[row]
+        own = events["statements"].filter(pl.col("applicant_id") == one["applicant_id"].item())
+        got = plan.compute(one.lazy(), {"statements": own.lazy()})
+        assert bits(got) == bits(taiwan_features[row])

@@ -1,0 +1,230 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from credit_scoring.core.features.declared import FeatureDeclaration
+from credit_scoring.core.scorecard import SMOOTHING, FeatureBins, Scorecard, ScorecardData
+from credit_scoring.core.scoring import Matrix, ModelBundle
+from credit_scoring.core.training.binning import fit_bins
+from credit_scoring.core.training.options import ScorecardOptions
+
+NAN = np.float32(np.nan)
+OPTIONS = ScorecardOptions(algorithm="scorecard")
+
+
+def f32(*values: float) -> Matrix:
+    return np.asarray(values, dtype=np.float32)
+
+
+def around(edge: float) -> Matrix:
+    at = np.float32(edge)
+    return f32(np.nextafter(at, NAN.dtype.type(-np.inf)), at, np.nextafter(at, NAN.dtype.type(np.inf)))
+
+
+BINS = FeatureBins(feature="x", edges=(0.1, 1.0), special=(-1.0,))
+
+
+def test_a_value_at_an_edge_belongs_to_the_bin_above():
+    edge = float(np.float32(0.1))
+    bins = FeatureBins(feature="x", edges=(edge, 1.0))
+    assert bins.assign(around(edge)).tolist() == [0, 1, 1]
+    assert bins.assign(around(1.0)).tolist() == [1, 2, 2]
+
+
+def test_missing_and_special_values_have_bins_of_their_own():
+    assert BINS.assign(f32(-5, -1, 0.5, 7, np.nan)).tolist() == [0, 3, 1, 2, 4]
+    assert BINS.assign(f32(-0.9999999, -1.0000001)).tolist() == [0, 0]
+
+
+def test_categories_are_binned_by_group_and_missing_ones_apart():
+    bins = FeatureBins(feature="c", groups=(1, 0, 1))
+    assert bins.assign(f32(0, 1, 2, np.nan)).tolist() == [1, 0, 1, 2]
+    assert bins.labels(["a", "b", "c"]) == ["b", "a, c", "missing"]
+
+
+def test_labels_name_every_bin_in_order():
+    assert BINS.labels() == ["[-inf, 0.1)", "[0.1, 1)", "[1, inf)", "special -1", "missing"]
+
+
+def test_weight_of_evidence_is_that_of_the_textbook():
+    values = f32(0, 0, 0, 0.5, 0.5, 2, 2, 2, -1, np.nan)
+    is_bad = np.asarray([1, 1, 0, 1, 0, 0, 0, 0, 1, 0], dtype=np.int8)
+    counted = BINS.counted(values, is_bad)
+    assert counted.goods == (1, 1, 3, 0, 1)
+    assert counted.bads == (2, 1, 0, 1, 0)
+    for goods, bads, woe in zip(counted.goods, counted.bads, counted.woe, strict=True):
+        share_of_goods = (goods + SMOOTHING) / (6 + SMOOTHING)
+        share_of_bads = (bads + SMOOTHING) / (4 + SMOOTHING)
+        assert woe == pytest.approx(np.log(share_of_goods / share_of_bads), abs=1e-12)
+
+
+def test_a_bin_without_applicants_is_the_average_applicant():
+    counted = BINS.counted(f32(0, 0.5, 2), np.asarray([1, 0, 1], dtype=np.int8))
+    assert counted.woe[3:] == (0.0, 0.0)
+
+
+@given(values=st.lists(st.one_of(st.just(np.nan), st.floats(width=32, allow_infinity=False)), min_size=1, max_size=30))
+def test_a_value_lands_in_the_same_bin_alone_and_in_company(values: list[float]):
+    column = f32(*values)
+    alone = [int(BINS.assign(column[i : i + 1])[0]) for i in range(len(column))]
+    assert BINS.assign(column).tolist() == alone
+
+
+def made_up(direction: str | None, seed: int) -> tuple[Matrix, npt.NDArray[np.int8]]:
+    draw = np.random.default_rng(seed)
+    values = draw.normal(size=3000).astype(np.float32)
+    lift = {"riskier": 1, "safer": -1, None: 0}[direction] * values + 0.8 * np.sin(5 * values)
+    is_bad = (draw.random(3000) < 1 / (1 + np.exp(1 - lift))).astype(np.int8)
+    values[:200] = -99
+    values[200:400] = np.nan
+    return values, is_bad
+
+
+@pytest.mark.parametrize("direction", ["riskier", "safer"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bad_rate_follows_the_declared_direction_over_regular_bins(direction: str, seed: int):
+    values, is_bad = made_up(direction, seed)
+    declared = FeatureDeclaration(column="x", reason="R", higher_is=direction, special={-99: "none"})
+    bins = fit_bins("x", declared, (), values, is_bad, OPTIONS)
+    assert bins.regular > 2
+    assert bins.goods[-2] + bins.bads[-2] == 200
+    assert bins.goods[-1] + bins.bads[-1] == 200
+    rates = [bad / (good + bad) for good, bad in zip(bins.goods, bins.bads, strict=True)][: bins.regular]
+    assert rates == sorted(rates, reverse=direction == "safer")
+    woe = list(bins.woe[: bins.regular])
+    assert woe == sorted(woe, reverse=direction == "riskier")
+
+
+def test_edges_are_float32_numbers():
+    values, is_bad = made_up("riskier", 5)
+    bins = fit_bins("x", FeatureDeclaration(column="x", reason="R"), (), values, is_bad, OPTIONS)
+    assert bins.edges
+    assert all(float(np.float32(edge)) == edge for edge in bins.edges)
+
+
+@pytest.mark.parametrize("categories", [(), ("a", "b")])
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_a_feature_that_is_hardly_ever_known_is_binned_too(categories: tuple[str, ...], known: int):
+    values = np.full(500, NAN)
+    values[:known] = 1
+    is_bad = (np.arange(500) % 4 == 0).astype(np.int8)
+    bins = fit_bins("x", FeatureDeclaration(column="x", reason="R"), categories, values, is_bad, OPTIONS)
+    assert sum(bins.goods) + sum(bins.bads) == 500
+    assert np.isfinite(bins.woe).all()
+
+
+def test_a_declared_category_never_seen_has_a_bin():
+    draw = np.random.default_rng(0)
+    values = draw.integers(0, 3, 2000).astype(np.float32)
+    is_bad = (draw.random(2000) < 0.1 + 0.2 * values).astype(np.int8)
+    bins = fit_bins("c", FeatureDeclaration(column="c", reason="R"), ("a", "b", "c", "unseen"), values, is_bad, OPTIONS)
+    assert len(bins.groups or ()) == 4
+    assert 0 <= int(bins.assign(f32(3))[0]) < bins.regular
+
+
+def scorecard(bundle: ModelBundle) -> Scorecard:
+    assert isinstance(bundle.classifier, Scorecard)
+    return bundle.classifier
+
+
+def by_hand(card: Scorecard, row: Matrix) -> float:
+    margin = card.data.intercept
+    for bins, coefficient in zip(card.data.bins, card.data.coefficients, strict=True):
+        value = row[card.inputs.index(bins.feature)]
+        if np.isnan(value):
+            found = len(bins.woe) - 1
+        elif float(value) in bins.special:
+            found = bins.regular + bins.special.index(float(value))
+        elif bins.groups is not None:
+            found = bins.groups[int(value)]
+        else:
+            found = sum(float(value) >= edge for edge in bins.edges)
+        margin += coefficient * bins.woe[found]
+    return margin
+
+
+def test_the_margin_is_intercept_plus_coefficient_times_evidence(scorecard_bundle: ModelBundle, matrix: Matrix):
+    card = scorecard(scorecard_bundle)
+    assert card.margin(matrix[:50]).tolist() == [by_hand(card, row) for row in matrix[:50]]
+
+
+def test_at_every_edge_and_next_to_it_one_row_and_a_batch_agree(scorecard_bundle: ModelBundle, matrix: Matrix):
+    card = scorecard(scorecard_bundle)
+    rows = []
+    for bins in card.data.bins:
+        for value in [*(v for edge in bins.edges for v in around(edge)), *(v for s in bins.special for v in around(s))]:
+            row = matrix[0].copy()
+            row[card.inputs.index(bins.feature)] = value
+            rows.append(row)
+    batch = np.ascontiguousarray(rows)
+    assert len(batch) > 50
+    together = card.margin(batch)
+    assert together.tobytes() == b"".join(card.margin(batch[i : i + 1]).tobytes() for i in range(len(batch)))
+    assert together.tolist() == [by_hand(card, row) for row in batch]
+
+
+def test_each_edge_really_parts_what_lies_next_to_it(scorecard_bundle: ModelBundle):
+    for bins in scorecard(scorecard_bundle).data.bins:
+        for edge in bins.edges:
+            below, at, _ = bins.assign(around(edge))
+            assert at == below + 1
+
+
+def test_contributions_and_bias_add_up_to_the_margin(scorecard_bundle: ModelBundle, matrix: Matrix):
+    card = scorecard(scorecard_bundle)
+    np.testing.assert_allclose(
+        card.contributions(matrix).sum(axis=1) + card.bias, card.margin(matrix), atol=1e-12, rtol=0
+    )
+
+
+def test_contributions_average_to_nothing_over_the_reference(scorecard_bundle: ModelBundle):
+    card = scorecard(scorecard_bundle)
+    reference = scorecard_bundle.reference
+    np.testing.assert_allclose(card.contributions(reference).mean(axis=0), 0, atol=1e-12)
+    assert card.bias == pytest.approx(card.margin(reference).mean(), abs=1e-12)
+
+
+def test_another_reference_moves_reasons_and_no_score(scorecard_bundle: ModelBundle, matrix: Matrix):
+    card = scorecard(scorecard_bundle)
+    moved = card.with_reference(matrix[:100])
+    assert moved.margin(matrix).tobytes() == card.margin(matrix).tobytes()
+    np.testing.assert_allclose(moved.contributions(matrix[:100]).mean(axis=0), 0, atol=1e-12)
+
+
+def test_features_that_are_not_used_contribute_exactly_nothing(scorecard_bundle: ModelBundle, matrix: Matrix):
+    card = scorecard(scorecard_bundle)
+    used = {bins.feature for bins in card.data.bins}
+    unused = [position for position, name in enumerate(card.inputs) if name not in used]
+    assert unused
+    assert not card.contributions(matrix)[:, unused].any()
+
+
+def test_every_coefficient_agrees_with_its_evidence(scorecard_bundle: ModelBundle):
+    assert all(coefficient < 0 for coefficient in scorecard(scorecard_bundle).data.coefficients)
+
+
+def test_more_risk_never_lowers_the_margin(scorecard_bundle: ModelBundle, matrix: Matrix):
+    card = scorecard(scorecard_bundle)
+    for bins in card.data.bins:
+        declared = scorecard_bundle.plan.features[bins.feature]
+        if declared.higher_is is None or bins.groups is not None:
+            continue
+        sweep = sorted({float(v) for edge in bins.edges for v in around(edge)} - set(bins.special))
+        rows = np.repeat(matrix[:1], len(sweep), axis=0)
+        rows[:, card.inputs.index(bins.feature)] = sweep
+        steps = np.diff(card.margin(rows))
+        assert (steps >= 0).all() if declared.higher_is == "riskier" else (steps <= 0).all(), bins.feature
+
+
+def test_files_hold_the_scorecard_whole(scorecard_bundle: ModelBundle, matrix: Matrix):
+    card = scorecard(scorecard_bundle)
+    again = Scorecard.from_files(card.to_files())
+    assert again == card
+    assert again.margin(matrix).tobytes() == card.margin(matrix).tobytes()
+
+
+def test_an_unused_scorecard_is_its_intercept():
+    data = ScorecardData(inputs=("x",), intercept=-1.5, bins=(), coefficients=(), reference_woe=())
+    assert Scorecard(data).margin(f32(1, np.nan).reshape(2, 1)).tolist() == [-1.5, -1.5]
