@@ -35,7 +35,7 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine
     """
     parsed = _parsed(url)
     path = _embedded_file(parsed)
-    where = str(path) if path else f"'{parsed.render_as_string(hide_password=True)}'"
+    where = path or parsed.render_as_string(hide_password=True)
     try:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine
         _upgrade(_engine(parsed, path, _START_UP_TIMEOUT_S))
     except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
         raise RecordsError(
-            f"The database at {where} cannot be opened for writing ({_plain(exc)}). Check that the directory "
+            f"The database at '{where}' cannot be opened for writing ({_plain(exc)}). Check that the directory "
             f"exists and is writable and its disk is not full, or set CREDIT_DATABASE_URL to another place."
         ) from exc
     engine = _engine(parsed, path, busy_timeout_s)
