@@ -132,9 +132,10 @@ def _judged(
 
 def _divergence(actual: Floats, expected: Floats, period_size: int) -> Floats:
     """PSI over the last axis of shares; an empty group gets a small share so that its logarithm exists."""
-    # A group of a small sample is often empty by chance; half an applicant keeps its logarithm from shouting.
-    actual = np.maximum(actual, max(_FLOOR, 0.5 / max(period_size, 1)))
-    expected = np.maximum(expected, _FLOOR)
+    # A group of a small sample is often empty by chance; half an applicant keeps its logarithm from shouting. Both
+    # shares get the same, so that a group which is empty on both sides counts nothing.
+    floor = max(_FLOOR, 0.5 / max(period_size, 1))
+    actual, expected = np.maximum(actual, floor), np.maximum(expected, floor)
     return np.asarray(np.sum((actual - expected) * np.log(actual / expected), axis=-1))
 
 
