@@ -58,8 +58,8 @@ def test_one_integer_is_read_however_it_is_written(text: str):
         "0x10",
         "two",
         "1 2",
-        "٢",
-        "２",
+        "\u0662",
+        "\uff12",
         "1e",
         ".",
         "-",
@@ -72,7 +72,7 @@ def test_what_is_no_integer_is_set_aside(text: str):
 
 
 @pytest.mark.parametrize(
-    "text", ["1,5", "inf", "-Infinity", "nan", "1e400", "1_0", "0x10", "x", "١", "1e5e5", "--1", "$1"]
+    "text", ["1,5", "inf", "-Infinity", "nan", "1e400", "1_0", "0x10", "x", "\u0661", "1e5e5", "--1", "$1"]
 )
 def test_what_is_no_number_is_set_aside(text: str):
     assert faults({"INCOME": text}) == [("INCOME", "type")]
@@ -240,7 +240,7 @@ JUNK = st.one_of(
             "nan",
             "1e400",
             "1,5",
-            "٣",
+            "\u0663",
             "9" * 30,
             "f",
             "m",

@@ -102,7 +102,7 @@ def slope(points: Sequence[tuple[Fraction, Fraction]]) -> float | None:
     return float(30 * above / sum((time - mean_time) ** 2 for time, _ in points))
 
 
-def naive_window(declared: Row, events: Sequence[Row], as_of: datetime) -> float | None:
+def naive_window(declared: Row, events: Sequence[Row], as_of: datetime) -> float | None:  # noqa: PLR0911 - a case each
     """One windowed feature of one applicant, as its documentation reads."""
     past = [event for event in events if event["occurred_at"] < as_of]
     newest_first = sorted(past, key=lambda event: (event["occurred_at"], event["event_number"]), reverse=True)

@@ -125,7 +125,8 @@ class BoostedTrees:
 
     def _pred_contribs(self, features: Matrix) -> Floats:
         columns = xgb.DMatrix(self.encoder.encode(features), nthread=1)
-        return np.asarray(self.booster.predict(columns, pred_contribs=True), dtype=np.float64)
+        found = np.asarray(self.booster.predict(columns, pred_contribs=True), dtype=np.float64)
+        return found.reshape(len(features), len(self.encoder.columns) + 1)  # no rows come back without columns
 
 
 def _recount(tree: dict[str, Any], leaves: npt.NDArray[np.int64]) -> None:

@@ -1,0 +1,198 @@
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from factories import build_portfolio
+
+from credit_scoring.core.bundles import MANIFEST, digest, from_files, to_files
+from credit_scoring.core.errors import BundleError
+from credit_scoring.core.golden import GOLDEN_APPLICANT, example_value, golden_application, golden_points
+from credit_scoring.core.portfolio import Column
+from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
+
+
+@pytest.fixture(scope="session")
+def files(bundle: ModelBundle) -> dict[str, bytes]:
+    return to_files(bundle)
+
+
+def edited(files: dict[str, bytes], **changes: object) -> dict[str, bytes]:
+    manifest = json.loads(files[MANIFEST])
+    for key, value in changes.items():
+        if value is ...:
+            del manifest[key]
+        else:
+            manifest[key] = value
+    return files | {MANIFEST: json.dumps(manifest).encode()}
+
+
+def test_a_bundle_comes_back_as_it_was(bundle: ModelBundle, files: dict[str, bytes], matrix: Matrix):
+    again = from_files(files, "here")
+    assert again.portfolio == bundle.portfolio
+    assert again.deciles == bundle.deciles
+    assert again.calibration == bundle.calibration
+    assert score(matrix, again).points_exact.tobytes() == score(matrix, bundle).points_exact.tobytes()
+    assert explain(matrix, again).points.tobytes() == explain(matrix, bundle).points.tobytes()
+    assert to_files(again) == files
+    assert digest(to_files(again)) == digest(files)
+
+
+def test_nothing_in_a_bundle_is_a_pickle(files: dict[str, bytes]):
+    assert set(files) <= {MANIFEST, "reference.npy", "scorecard.json", "model.ubj", "encoder.json"}
+    assert not any(content.startswith(b"\x80") for content in files.values())
+
+
+def test_one_altered_byte_anywhere_is_refused(files: dict[str, bytes]):
+    for name in files.keys() - {MANIFEST}:
+        for position in (0, len(files[name]) // 2, len(files[name]) - 1):
+            altered = bytearray(files[name])
+            altered[position] ^= 1
+            with pytest.raises(BundleError, match=f"'{name}' .* is not what was written"):
+                from_files(files | {name: bytes(altered)}, "here")
+
+
+def test_an_altered_manifest_has_another_digest_or_is_refused(files: dict[str, bytes]):
+    draw = np.random.default_rng(0)
+    for position in draw.integers(0, len(files[MANIFEST]), 60):
+        altered = bytearray(files[MANIFEST])
+        altered[position] ^= 1 << int(draw.integers(0, 7))
+        damaged = files | {MANIFEST: bytes(altered)}
+        assert digest(damaged) != digest(files)
+        try:
+            from_files(damaged, "here")
+        except BundleError:
+            continue
+
+
+def test_an_absent_file_is_named(files: dict[str, bytes]):
+    for name in files:
+        with pytest.raises(BundleError, match=f"'{name}'"):
+            from_files({other: content for other, content in files.items() if other != name}, "here")
+    with pytest.raises(BundleError, match="Run 'kedro run' first"):
+        from_files({}, "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"format": 2}, "has format 2; this code reads 1"),
+        ({"format": ...}, "has format None"),
+        ({"algorithm": "oracle"}, "known are boosted_trees, scorecard"),
+        ({"algorithm": ["scorecard"]}, "not what was written"),
+        ({"feature_set": "fs-0"}, "was fitted on feature set fs-0"),
+        ({"feature_set": ...}, "not what was written"),
+        ({"calibration": {"slope": 1}}, "not what was written"),
+        ({"calibration": None}, "not what was written"),
+        ({"checksums": ...}, "not what was written"),
+        ({"checksums": {}, "algorithm": "boosted_trees"}, "not what was written"),
+        ({"deciles": {"x": {}}}, "not what was written"),
+        ({"portfolio": {"name": "x"}}, "not what was written"),
+        ({"candidate": ...}, "not what was written"),
+    ],
+)
+def test_a_manifest_of_another_kind_is_refused(files: dict[str, bytes], changes: dict[str, object], told: str):
+    if changes.get("checksums") == {}:
+        files = {MANIFEST: files[MANIFEST]}
+    with pytest.raises(BundleError, match=told):
+        from_files(edited(files, **changes), "here")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"3", b"\xff\xfe"])
+def test_a_manifest_that_is_no_mapping_is_refused(files: dict[str, bytes], content: bytes):
+    with pytest.raises(BundleError, match="here"):
+        from_files(files | {MANIFEST: content}, "here")
+
+
+def test_an_array_of_objects_is_never_unpickled(files: dict[str, bytes]):
+    written = io.BytesIO()
+    np.save(written, np.asarray([{}], dtype=object), allow_pickle=True)
+    checksums = json.loads(files[MANIFEST])["checksums"] | {
+        "reference.npy": hashlib.sha256(written.getvalue()).hexdigest()
+    }
+    with pytest.raises(BundleError):
+        from_files(edited(files, checksums=checksums) | {"reference.npy": written.getvalue()}, "here")
+
+
+def test_a_bundle_whose_declaration_computes_other_features_is_refused(files: dict[str, bytes]):
+    portfolio = json.loads(files[MANIFEST])["portfolio"]
+    portfolio["features"]["status_now"]["window"]["skip"] = 1
+    with pytest.raises(BundleError, match="was fitted on feature set"):
+        from_files(edited(files, portfolio=portfolio), "here")
+
+
+FIT_IN_A_FRESH_PROCESS = """
+import sys
+sys.path[:0] = [{src!r}, {tests!r}]
+import numpy as np
+from credit_scoring.core.bundles import digest, to_files
+from credit_scoring.core.training.candidates import fit_candidate
+from credit_scoring.core.training.development import Development
+from credit_scoring.core.training.options import CandidateOptions
+from factories import build_portfolio
+from credit_scoring.core.features.feature_set import FeatureSet
+portfolio = build_portfolio(policy__approve_from=500, policy__refer_from=450)
+draw = np.random.default_rng(1)
+features = draw.normal(size=(1500, 4)).astype(np.float32)
+features[:, 1] = draw.integers(0, 3, 1500)
+features[:, 3] = draw.integers(-1, 6, 1500)
+features[draw.random(features.shape) < 0.1] = np.nan
+risk = -1 - np.nan_to_num(features[:, 0]) + 0.5 * np.nan_to_num(features[:, 3])
+is_bad = (draw.random(1500) < 1 / (1 + np.exp(-risk))).astype(np.int8)
+data = Development(portfolio, FeatureSet.of(portfolio), features, is_bad)
+for fit in ({{"algorithm": "scorecard"}}, {{"algorithm": "boosted_trees", "rounds": 20}}):
+    options = CandidateOptions.model_validate({{"fit": fit, "calibration": {{"folds": 2}}}})
+    print(digest(to_files(fit_candidate(fit["algorithm"], data, options).bundle)))
+"""
+
+
+def test_the_same_data_give_the_same_digests_in_another_process():
+    code = FIT_IN_A_FRESH_PROCESS.format(src=str(ROOT / "src"), tests=str(ROOT / "tests"))
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True
+        )
+        for seed in ("1", "2")
+    ]
+    digests = [run.communicate(timeout=120)[0].split()[-2:] for run in runs]
+    assert digests[0] == digests[1]
+    assert len(set(digests[0])) == 2
+
+
+def test_the_golden_application_is_scored_the_same_by_a_bundle_read_again(bundle: ModelBundle, files: dict[str, bytes]):
+    assert golden_points(from_files(files, "here")) == golden_points(bundle)
+
+
+def test_the_golden_application_has_every_column_of_the_declaration(bundle: ModelBundle):
+    applicants, events = golden_application(bundle.portfolio)
+    assert applicants["applicant_id"].to_list() == [GOLDEN_APPLICANT]
+    assert set(bundle.portfolio.application_columns) <= set(applicants.columns)
+    assert not set(bundle.portfolio.protected_columns) & set(applicants.columns)
+    assert events["statements"].height == 6
+    assert events["statements"]["occurred_at"].max() < applicants["as_of"].item()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ({"type": "integer", "example": 7}, 7),
+        ({"type": "integer", "min": 3}, 3),
+        ({"type": "number", "max": -2.5}, -2.5),
+        ({"type": "number"}, 0),
+        ({"type": "number", "nullable": True}, None),
+        ({"type": "category", "values": ["x", "y"]}, "x"),
+    ],
+)
+def test_an_example_is_a_value_that_the_column_allows(column: dict[str, object], value: object):
+    assert example_value(Column.model_validate(column)) == value
+
+
+def test_a_portfolio_without_examples_has_a_golden_application_too():
+    applicants, events = golden_application(build_portfolio())
+    assert applicants.row(0, named=True)["dependants"] == 0
+    assert events["payments"].height == 6

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from factories import build_portfolio
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.reasons import GivenReason, reasons
+from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
+
+NAMES = ("a", "b", "c", "d", "e", "f")
+CODES = ("R1", "R1", "R2", "R3", "R4", "R5")
+KNOWN = np.zeros(6, dtype=np.float32)
+
+
+def portfolio(max_reasons: int = 4) -> Portfolio:
+    features = {name: {"column": "income_eur", "reason": code} for name, code in zip(NAMES, CODES, strict=True)}
+    texts: dict[str, dict[str, str]] = {code: {"text": f"text of {code}"} for code in CODES}
+    texts["R2"]["missing_text"] = "income was not given"
+    return build_portfolio(features=features, reasons=texts, policy__max_reasons=max_reasons)
+
+
+def given_for(contributions: list[float], features: Matrix = KNOWN, max_reasons: int = 4) -> list[GivenReason]:
+    return reasons(features, np.asarray(contributions), NAMES, portfolio(max_reasons))
+
+
+def test_reasons_are_losses_from_the_costliest_down():
+    found = given_for([-1, -2, -9, 5, -4, 0])
+    assert [(reason.code, reason.points_lost) for reason in found] == [("R2", 9), ("R4", 4), ("R1", 3)]
+
+
+def test_contributions_are_summed_per_code_before_ranking():
+    assert [reason.code for reason in given_for([-5, -5, -7, 0, 0, 0])] == ["R1", "R2"]
+    assert [reason.code for reason in given_for([-5, 6, -1, 0, 0, 0])] == ["R2"]
+
+
+def test_a_code_names_the_feature_that_cost_most():
+    assert given_for([-1, -3, 0, 0, 0, 0])[0].feature == "b"
+    assert given_for([-3, -3, 0, 0, 0, 0])[0].feature == "a"
+
+
+def test_equal_losses_keep_the_declared_order():
+    assert [reason.code for reason in given_for([0, 0, -2, -2, -2, -2])] == ["R2", "R3", "R4", "R5"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_there_are_at_most_as_many_as_declared(most: int):
+    assert len(given_for([-1, -1, -2, -3, -4, -5], max_reasons=most)) == most
+
+
+def test_a_missing_value_has_a_code_and_a_text_of_its_own():
+    features = KNOWN.copy()
+    features[[1, 2]] = np.nan
+    found = {reason.code: reason for reason in given_for([-1, -3, -2, 0, 0, 0], features)}
+    assert set(found) == {"R1", "R1-MISSING", "R2-MISSING"}
+    assert found["R1-MISSING"].points_lost == 3
+    assert found["R2-MISSING"].text == "income was not given"
+    assert found["R1-MISSING"].text == "text of R1: not known (b)"
+
+
+def test_gains_alone_give_no_reason():
+    assert given_for([1, 2, 3, 0, 0, 0]) == []
+
+
+@given(
+    contributions=hnp.arrays(np.float64, 6, elements=st.floats(-50, 50)),
+    missing=hnp.arrays(np.bool_, 6),
+)
+def test_whoever_scores_below_the_base_is_given_a_reason(contributions: np.ndarray, missing: np.ndarray):
+    features = np.where(missing, np.float32(np.nan), np.float32(1))
+    found = reasons(features, contributions, NAMES, portfolio())
+    assert len(found) <= 4
+    assert all(reason.points_lost > 0 for reason in found)
+    assert [r.points_lost for r in found] == sorted((r.points_lost for r in found), reverse=True)
+    if contributions.sum() < -1e-9:
+        assert found
+    assert found == reasons(features, contributions, NAMES, portfolio())
+
+
+def test_declined_applicants_have_reasons_of_the_model_that_scored_them(bundle: ModelBundle, matrix: Matrix):
+    explanation, scored = explain(matrix, bundle), score(matrix, bundle)
+    below = np.flatnonzero(scored.points_exact < explanation.base - 1)
+    assert len(below) > 50
+    for row in below:
+        found = reasons(matrix[row], explanation.points[row], bundle.plan.names, bundle.portfolio)
+        assert 1 <= len(found) <= 4
+        for reason in found:
+            position = bundle.plan.names.index(reason.feature)
+            assert np.isnan(matrix[row, position]) == reason.code.endswith("-MISSING")
+            assert explanation.points[row, position] < 0
