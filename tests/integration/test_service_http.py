@@ -1,0 +1,342 @@
+import json
+import logging
+import re
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from service_package import NOW, SALT, Client, body, roles_of, stage
+from sqlalchemy import Engine
+
+from credit_scoring.adapters.bento_package import BentoPackage, read_package
+from credit_scoring.adapters.database.engine import open_database
+from credit_scoring.adapters.database.facts import FactsRepository
+from credit_scoring.adapters.database.roles import RoleRepository
+from credit_scoring.core.errors import BundleError
+from credit_scoring.core.hashing import salted_draw
+from credit_scoring.core.scoring import ModelBundle
+from credit_scoring.core.tables import application_table, event_tables
+from credit_scoring.serving.bootstrap import DecisionService, bento_name, build_app
+from credit_scoring.usecases.decide_application import Decider
+
+JSON = {"Content-Type": "application/json"}
+VALUE_SENT = "an-applicants-value"
+
+
+@pytest.fixture(scope="module")
+def stage_directory(
+    scorecard_bundle: ModelBundle, boosted_trees_bundle: ModelBundle, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    directory = tmp_path_factory.mktemp("stage") / "bento"
+    stage(directory, scorecard_bundle, boosted_trees_bundle)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def package(stage_directory: Path) -> BentoPackage:
+    return read_package(stage_directory)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("database") / "credit.db"
+
+
+@pytest.fixture(scope="module")
+def engine(database: Path) -> Engine:
+    return open_database(f"sqlite:///{database}", busy_timeout_s=0.2)
+
+
+@pytest.fixture(scope="module")
+def app(package: BentoPackage, engine: Engine) -> FastAPI:
+    return build_app(package, engine)
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Client:
+    return Client(app)
+
+
+def applicant_in(arm: str) -> str:
+    names = (f"applicant-{number}" for number in range(1000))
+    return next(name for name in names if (salted_draw(SALT, name) < 0.1) == (arm == "challenger"))
+
+
+def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    told = response.json()
+    assert {"type", "title", "status", "code", "detail", "request_id"} <= set(told)
+    assert (told["status"], told["code"]) == (status, code)
+    assert told["request_id"] == response.headers["x-request-id"]
+    return told
+
+
+@pytest.mark.parametrize("arm", ["champion", "challenger"])
+def test_a_decision_is_answered_and_can_be_read_back(client, arm):
+    sent = body(f"read-back-{arm}", applicant_id=applicant_in(arm))
+    response = client.decide(sent, headers={"X-Request-ID": "from-the-caller"})
+    assert response.status_code == 200
+    answer = response.json()
+    assert (answer["arm"], answer["decider"], answer["model"]["role"]) == (arm, arm, arm)
+    assert (answer["features_from"], answer["request_id"]) == ("request", "from-the-caller")
+    assert response.headers["x-request-id"] == "from-the-caller"
+    read = client.get(f"/v1/decisions/{answer['decision_id']}").json()
+    assert answer.items() <= read.items()
+    assert read["received"] == sent
+    assert read["scores"][arm]["points_exact"] == answer["points_exact"]
+
+
+def test_stored_facts_decide_like_the_same_facts_inline(client, engine, taiwan, taiwan_checked):
+    rows = taiwan_checked.valid.head(20)
+    events = event_tables(rows, taiwan)
+    FactsRepository(engine).replace_all(taiwan.name, "hash", application_table(rows, taiwan), events)
+    applicant_id = rows["applicant_id"][3]
+    stored = client.decide({"application_id": "stored", "applicant_id": applicant_id}).json()
+    fields = application_table(rows, taiwan).row(3, named=True)
+    fields.pop("applicant_id")
+    statements = [
+        {"occurred_at": row["occurred_at"].isoformat().replace("+00:00", "Z")}
+        | {name: row[name] for name in taiwan.events["statements"].columns}
+        for row in events["statements"].iter_rows(named=True)
+        if row["applicant_id"] == applicant_id
+    ]
+    sent = body("inline", applicant_id=applicant_id, application=fields, events={"statements": statements})
+    inline = client.decide(sent).json()
+    own = {"decision_id", "application_id", "request_id", "features_from"}
+    assert (stored["features_from"], inline["features_from"]) == ("store", "request")
+    assert {k: v for k, v in stored.items() if k not in own} == {k: v for k, v in inline.items() if k not in own}
+
+
+def test_an_application_sent_again_gets_its_first_answer_whatever_its_layout(client):
+    first = client.decide(body("again"))
+    turned = json.dumps(dict(reversed(body("again").items())), indent=3)
+    again = client.post("/v1/decisions", content=turned, headers=JSON)
+    assert (again.status_code, again.json()) == (200, first.json())
+    other = client.decide(body("again", applicant_id="other"))
+    assert_problem(other, 422, "application_reused")
+
+
+def test_the_same_application_sent_at_once_is_recorded_once(client):
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: client.decide(body("at-once")), range(4)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["decision_id"] for answer in answers}) == 1
+
+
+def test_an_unknown_applicant_is_not_found(client):
+    assert_problem(client.decide({"application_id": "u", "applicant_id": "nobody"}), 404, "unknown_applicant")
+
+
+def test_an_unknown_decision_is_not_found(client):
+    assert_problem(client.get("/v1/decisions/nowhere"), 404, "unknown_decision")
+
+
+def test_unknown_routes_and_methods_are_problems(client):
+    assert_problem(client.get("/v2/decisions"), 404, "not_found")
+    refused = client.request("PUT", "/v1/decisions")
+    assert_problem(refused, 405, "method_not_allowed")
+    assert refused.headers["allow"] == "POST"
+
+
+def deep(depth: int) -> str:
+    return '{"a":' * depth + "1" + "}" * depth
+
+
+MALFORMED = {
+    "empty": "",
+    "half": '{"application_id": "x"',
+    "text": VALUE_SENT,
+    "not UTF-8": b'{"application_id": "\xff"}',
+    "lone surrogate": '{"application_id": "\\ud800"}',
+    "nested brackets": "[" * 100_000,
+    "nested objects": deep(100_000),
+    "thousands of digits": '{"application_id": ' + "9" * 5000 + "}",
+    "two documents": "{}{}",
+}
+
+
+@pytest.mark.parametrize("content", MALFORMED.values(), ids=MALFORMED)
+def test_a_body_that_is_no_json_is_refused(client, content):
+    response = client.post("/v1/decisions", content=content, headers=JSON)
+    assert_problem(response, 400, "malformed_json")
+    assert VALUE_SENT not in response.text
+
+
+INVALID = {
+    "list": ("[]", ""),
+    "null": ("null", ""),
+    "nothing": ("{}", "/application_id"),
+    "NaN": (
+        '{"application_id": "i", "applicant_id": "a", "application": {"limit_twd": NaN}}',
+        "/application/limit_twd",
+    ),
+    "1e400": (
+        '{"application_id": "i", "applicant_id": "a", "application": {"limit_twd": 1e400}}',
+        "/application/limit_twd",
+    ),
+    "huge": (json.dumps(body(application={"limit_twd": 10**30, "education": "other"})), "/application/limit_twd"),
+    "category": (json.dumps(body(application={"limit_twd": 1, "education": VALUE_SENT})), "/application/education"),
+    "no offset": (json.dumps(body(as_of="2005-10-01T00:00:00")), "/as_of"),
+    "future": (json.dumps(body("future", as_of="2999-01-01T00:00:00Z")), "/as_of"),
+    "events alone": ('{"application_id": "i", "applicant_id": "a", "events": {}}', "/application"),
+    "events no object": (json.dumps(body(events=VALUE_SENT)), "/events"),
+    "moderate nesting": (json.dumps(body(application=json.loads(deep(100)))), "/application/limit_twd"),
+}
+
+
+@pytest.mark.parametrize(("content", "where"), INVALID.values(), ids=INVALID)
+def test_an_invalid_body_is_refused_with_a_pointer_and_without_its_values(client, caplog, content, where):
+    response = client.post("/v1/decisions", content=content, headers=JSON)
+    told = assert_problem(response, 422, "invalid_application")
+    assert told["errors"][0]["pointer"] == where
+    assert VALUE_SENT not in response.text
+    assert VALUE_SENT not in caplog.text
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_another_content_type_is_refused(client, content_type):
+    response = client.post("/v1/decisions", content=json.dumps(body()), headers={"Content-Type": content_type})
+    assert_problem(response, 415, "unsupported_media_type")
+
+
+def test_a_content_type_may_name_its_charset(client):
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert client.post("/v1/decisions", content=json.dumps(body("charset")), headers=headers).status_code == 200
+
+
+def test_a_body_of_two_mebibytes_is_refused(client):
+    response = client.post("/v1/decisions", content=b" " * 2**21, headers=JSON)
+    assert_problem(response, 413, "body_too_large")
+
+
+@pytest.mark.parametrize("given", ["", "with space", "x" * 129, "größe".encode("latin-1")])
+def test_a_request_id_that_is_not_sane_is_replaced(client, given):
+    response = client.get("/v1/decisions/nowhere", headers={"X-Request-ID": given})
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
+
+
+def test_a_locked_database_decides_nothing(client, database):
+    holder = sqlite3.connect(database, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    response = client.decide(body("locked"))
+    holder.close()
+    assert_problem(response, 503, "records_unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    assert str(database) not in response.text
+    assert client.decide(body("locked")).status_code == 200
+
+
+def test_a_full_disk_decides_nothing(package, tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/credit.db")
+    client = Client(build_app(package, engine))
+    assert client.decide(body("before")).status_code == 200
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1")
+    response = [client.decide(body(f"full-{number}")) for number in range(20)][-1]
+    assert_problem(response, 503, "records_unavailable")
+
+
+def test_a_deleted_database_decides_nothing(package, tmp_path):
+    client = Client(build_app(package, open_database(f"sqlite:///{tmp_path}/credit.db")))
+    (tmp_path / "credit.db").unlink()
+    assert_problem(client.decide(body()), 503, "records_unavailable")
+
+
+def test_an_unforeseen_failure_tells_and_logs_no_value(client, monkeypatch, caplog):
+    def fail(*_: Any) -> None:
+        raise ValueError(f"cannot handle {VALUE_SENT}")
+
+    monkeypatch.setattr(Decider, "decide", fail)
+    with caplog.at_level(logging.DEBUG, logger="credit_scoring"):
+        response = client.decide(body("unforeseen"))
+    told = assert_problem(response, 500, "internal_error")
+    assert VALUE_SENT not in response.text + caplog.text
+    assert told["request_id"] in caplog.text
+
+
+def test_a_decision_that_takes_too_long_is_a_problem(client, monkeypatch):
+    monkeypatch.setattr("credit_scoring.serving.app.DEADLINE_S", 0.05)
+    monkeypatch.setattr(Decider, "decide", lambda *_: time.sleep(0.3))
+    assert_problem(client.decide(body("slow")), 504, "timeout")
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_documentation_needs_no_outside_host(client, page):
+    html = client.get(page).text
+    linked = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""", html)
+    assert linked
+    assert all(link.startswith("/") and not link.startswith("//") for link in linked)
+    assert not re.search(r"https?://|fonts\.googleapis", html)
+    assert {client.get(link).status_code for link in linked} == {200}
+
+
+def test_the_first_page_leads_to_the_documentation(client):
+    assert client.get("/").headers["location"] == "/docs"
+
+
+def test_the_api_describes_bodies_answers_and_problems(client, taiwan):
+    described = client.get("/openapi.json").json()
+    schemas = described["components"]["schemas"]
+    assert set(schemas["ApplicationFields"]["properties"]) == set(taiwan.application_columns)
+    assert {"ApplicationBody", "Decision", "RecordedDecision", "Problem"} <= set(schemas)
+    named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(described)))
+    assert named <= set(schemas)
+    example = schemas["ApplicationBody"]["examples"][0]
+    assert client.decide(example).status_code == 200
+
+
+def test_recorded_roles_win_over_those_of_the_package(package, tmp_path, scorecard_bundle, boosted_trees_bundle):
+    engine = open_database(f"sqlite:///{tmp_path}/credit.db")
+    swapped = roles_of(boosted_trees_bundle, scorecard_bundle)
+    RoleRepository(engine).seed(package.portfolio, swapped)
+    client = Client(build_app(package, engine))
+    answer = client.decide(body(applicant_id=applicant_in("champion"))).json()
+    read = client.get(f"/v1/decisions/{answer['decision_id']}").json()
+    assert read["scores"]["champion"]["algorithm"] == "boosted_trees"
+
+
+def test_a_role_whose_bundle_is_not_packaged_is_refused(package, tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/credit.db")
+    stranger = package.roles.champion.model_copy(update={"digest": "0" * 64, "version": 9})
+    RoleRepository(engine).seed(package.portfolio, package.roles.model_copy(update={"champion": stranger}))
+    with pytest.raises(BundleError, match=r"kedro run --pipeline=packaging"):
+        build_app(package, engine)
+
+
+def test_models_that_score_the_golden_application_otherwise_are_refused(package, engine):
+    off = {key: points + 1e-5 for key, points in package.golden.items()}
+    with pytest.raises(BundleError, match="golden application"):
+        build_app(replace(package, golden=off), engine)
+
+
+def test_a_service_that_cannot_open_says_so_and_answers_503(tmp_path, caplog):
+    service = DecisionService(tmp_path / "nothing")
+    service.open()
+    assert not service.is_ready
+    assert "kedro run" in caplog.text
+    assert_problem(Client(service).decide(body()), 503, "not_ready")
+
+
+def test_a_service_opens_on_the_environments_database(stage_directory, tmp_path, monkeypatch):
+    monkeypatch.setenv("CREDIT_DATABASE_URL", f"sqlite:///{tmp_path}/own/credit.db")
+    service = DecisionService(stage_directory)
+    service.open()
+    assert service.is_ready
+    assert Client(service).decide(body()).status_code == 200
+    assert (tmp_path / "own/credit.db").exists()
+
+
+def test_the_bento_is_named_after_its_portfolio(stage_directory, tmp_path):
+    assert bento_name(stage_directory) == "credit_scoring_taiwan_cards"
+    with pytest.raises(SystemExit, match=r"Nothing is staged .* Run 'kedro run' first"):
+        bento_name(tmp_path)
+
+
+def test_decisions_carry_the_clocks_time(client):
+    answer = client.decide(body("clock")).json()
+    assert client.get(f"/v1/decisions/{answer['decision_id']}").json()["decided_at"] > NOW.isoformat()
