@@ -1,0 +1,150 @@
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from service_package import body, stage
+
+from credit_scoring.core.scoring import ModelBundle
+
+PROJECT = Path(__file__).parents[2]
+BENTO = "credit_scoring_taiwan_cards"
+MARK = "9.9.9"
+"""Version that only the Bento's own copy of the sources tells."""
+
+
+def bentoml(*arguments: str, cwd: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bentoml", *arguments]
+    own = environment(home)
+    return subprocess.run(command, cwd=cwd, env=own, capture_output=True, text=True, timeout=300, check=False)
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    return os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"} | more
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bentoml")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's sources as in a fresh checkout, marked so that they can be told from the installed ones."""
+    directory = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(PROJECT / "src", directory / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("service.py", "bentofile.yaml", "requirements-service.lock"):
+        shutil.copy(PROJECT / name, directory)
+    app = directory / "src/credit_scoring/serving/app.py"
+    app.write_text(app.read_text().replace('API_VERSION = "', f'API_VERSION = "{MARK}+'))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def tag(checkout: Path, home: Path, scorecard_bundle: ModelBundle, boosted_trees_bundle: ModelBundle) -> str:
+    stage(checkout / "build/bento", scorecard_bundle, boosted_trees_bundle)
+    built = bentoml("build", "--output", "tag", cwd=checkout, home=home)
+    assert built.returncode == 0, built.stderr
+    return built.stdout.strip().removeprefix("__tag__:")
+
+
+@pytest.fixture(scope="module")
+def service(tag: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The Bento, served by a process that works elsewhere."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    port = free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
+    log = elsewhere / "serve.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=elsewhere,
+            env=environment(home, CREDIT_DATABASE_URL=f"sqlite:///{elsewhere}/data/credit.db"),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            await_ready(client, process, log)
+            yield client
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def await_ready(client: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"The service did not become ready:\n{log.read_text()}")
+
+
+def test_the_bento_has_the_portfolios_name_and_carries_no_data(tag, home):
+    assert tag.startswith(f"{BENTO}:")
+    source = home / "bentos" / tag.replace(":", "/") / "src"
+    assert {path.name for path in source.iterdir()} == {
+        "bentofile.yaml",
+        "build",
+        "requirements-service.lock",
+        "service.py",
+        "src",
+    }
+    assert not list(source.rglob("__pycache__"))
+
+
+def test_a_decision_is_made_and_read_back(service):
+    response = service.post("/v1/decisions", json=body("e2e"), headers={"X-Request-ID": "e2e-1"})
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["request_id"] == response.headers["x-request-id"] == "e2e-1"
+    read = service.get(f"/v1/decisions/{answer['decision_id']}")
+    assert answer.items() <= read.json().items()
+
+
+def test_the_bento_runs_its_own_sources(service):
+    assert service.get("/openapi.json").json()["info"]["version"].startswith(MARK)
+
+
+def test_probes_answer_and_carry_the_request_id(service):
+    for probe in ("/livez", "/readyz"):
+        response = service.get(probe, headers={"X-Request-ID": "probe"})
+        assert (response.status_code, response.headers["x-request-id"]) == (200, "probe")
+
+
+def test_unknown_routes_and_methods_are_problems_in_the_bento_too(service):
+    for method, path, status in (("GET", "/nowhere", 404), ("GET", "/metrics", 404), ("PUT", "/v1/decisions", 405)):
+        response = service.request(method, path)
+        assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+        assert response.json()["request_id"] == response.headers["x-request-id"]
+
+
+def test_the_documentation_is_served(service):
+    assert {service.get(page).status_code for page in ("/docs", "/redoc", "/openapi.json")} == {200}
+    assert service.get("/").headers["location"] == "/docs"
+
+
+def test_building_without_a_staged_package_says_what_to_run_first(checkout, home, tmp_path):
+    shutil.copytree(checkout, tmp_path / "fresh", ignore=shutil.ignore_patterns("build"))
+    built = bentoml("build", cwd=tmp_path / "fresh", home=home)
+    assert built.returncode == 1
+    told = [line for line in (built.stdout + built.stderr).splitlines() if line.strip()]
+    assert len(told) == 1
+    assert "Run 'kedro run' first" in told[0]
