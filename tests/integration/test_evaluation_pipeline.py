@@ -59,7 +59,7 @@ class Loads(HTMLParser):
         super().__init__()
         self.found = []
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attributes):  # noqa: ARG002 - the signature is HTMLParser's
         self.found += [value for name, value in attributes if name in {"src", "href", "srcset", "data", "action"}]
 
 

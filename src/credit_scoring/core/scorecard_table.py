@@ -68,7 +68,7 @@ def _labels(bundle: ModelBundle, bins: FeatureBins) -> list[str]:
     """Names of the bins: ranges and special values in words."""
     labels = bins.labels(bundle.plan.categories.get(bins.feature, ()))
     if bins.groups is None:
-        labels[: bins.regular] = _ranges([f"{edge:,.6g}" for edge in bins.edges], bool(bins.special))
+        labels[: bins.regular] = _ranges([_number(edge) for edge in bins.edges], bool(bins.special))
     meaning = bundle.portfolio.features[bins.feature].special
     for position, value in enumerate(bins.special):
         labels[bins.regular + position] = f"{value:g} ({meaning[value]})" if value in meaning else f"{value:g}"
@@ -80,6 +80,11 @@ def _ranges(edges: list[str], has_special: bool) -> list[str]:
         return ["any other value" if has_special else "any value"]
     between = [f"{low} to under {high}" for low, high in pairwise(edges)]
     return [f"under {edges[0]}", *between, f"{edges[-1]} and over"]
+
+
+def _number(edge: float) -> str:
+    """An edge to six digits; tiny ones without an exponent, which few readers of a scorecard expect."""
+    return f"{edge:.6f}" if 0 < abs(edge) < 1e-4 else f"{edge:,.6g}"
 
 
 def _bad_rate(goods: int, bads: int) -> float | None:

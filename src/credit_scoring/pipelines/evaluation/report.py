@@ -113,7 +113,7 @@ def calibration_sentence(title: str, judged: CandidateEvaluation) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Return a share as a percentage."""
-    return _ABSENT if share is None else f"{100 * share:.{digits}f} %"
+    return _ABSENT if share is None else f"{100 * share:.{digits}f}{_SPACE}%"
 
 
 def fixed(number: float | None, digits: int = 4) -> str:
