@@ -63,7 +63,7 @@ _WORDING = {
     "string_type": "must be a string",
     "list_type": "must be an array",
     "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
 }
 """Wording by Pydantic's code; its own messages are used where they name the rule alone, never the value."""
 

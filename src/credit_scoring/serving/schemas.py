@@ -1,10 +1,10 @@
 """The service's request bodies, made from the portfolio's declaration."""
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from math import ceil, floor
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     StringConstraints,
     create_model,
 )
+from typing_extensions import TypedDict  # Pydantic takes this one on Python 3.11
 
 from credit_scoring.core.errors import InvalidApplicationError
 from credit_scoring.core.facts import Event, Facts
@@ -22,11 +23,13 @@ from credit_scoring.core.golden import example_value
 from credit_scoring.core.portfolio import Column, Portfolio
 from credit_scoring.core.records import Decision, Json, ModelOutput
 from credit_scoring.core.roles import Role
+from credit_scoring.core.tables import midnight
 from credit_scoring.usecases.decide_application import Application
 
 ID_LENGTH = 128
 """Most characters of an id."""
 
+_EXAMPLE_DAY = date(2000, 7, 1)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -72,8 +75,7 @@ def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseMod
     fields = _union(champion.application_columns, challenger.application_columns)
     tables = dict.fromkeys([*champion.events, *challenger.events])
     rows = {table: _rows(table, _events_of(champion, table), _events_of(challenger, table)) for table in tables}
-    application = create_model("ApplicationFields", __config__=_STRICT, **fields)
-    events = create_model("Events", __config__=_STRICT, **rows)
+    application, events = _object("ApplicationFields", fields), _object("Events", rows)
     return create_model(
         "ApplicationBody",
         __config__=ConfigDict(**_STRICT, json_schema_extra={"examples": [example_body(champion)]}),
@@ -101,7 +103,7 @@ def to_application(body: BaseModel, received: Json, request_id: str) -> Applicat
             "'events' came without 'application'; facts come either whole from the request or from the store. "
             "Send 'application' too, or leave 'events' out.",
         )
-    inline = None if fields is None else Facts(dict(fields), _events(events))
+    inline = None if fields is None else Facts(fields, _events(events or {}))
     return Application(
         application_id=content["application_id"],
         applicant_id=content["applicant_id"],
@@ -113,28 +115,36 @@ def to_application(body: BaseModel, received: Json, request_id: str) -> Applicat
 
 
 def example_body(portfolio: Portfolio) -> Json:
-    """Return an application made of the declared examples."""
+    """Return an application made of the declared examples, with one event the day before ``as_of``."""
+    as_of = midnight(portfolio.as_of.constant or _EXAMPLE_DAY)
+    yesterday = {"occurred_at": _told(as_of - timedelta(days=1))}
     return {
         "application_id": "application-1",
         "applicant_id": "applicant-1",
-        "as_of": "2005-10-01T00:00:00Z",
+        "as_of": _told(as_of),
         "application": _examples(portfolio.application_columns),
-        "events": {
-            table: [{"occurred_at": "2005-09-30T00:00:00Z"} | _examples(declared.columns)]
-            for table, declared in portfolio.events.items()
-        },
+        "events": {table: [yesterday | _examples(events.columns)] for table, events in portfolio.events.items()},
     }
 
 
-def _events(body: BaseModel | None) -> dict[str, list[Event]]:
-    if body is None:
-        return {}
-    return {table: [_event(row, n) for n, row in enumerate(rows)] for table, rows in body if rows is not None}
+def _told(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _event(row: BaseModel, number: int) -> Event:
-    values: dict[str, Any] = dict(row)
-    return Event(values.pop("occurred_at"), number, values)
+def _events(tables: Mapping[str, Sequence[Json]]) -> dict[str, list[Event]]:
+    return {table: [_event(row, number) for number, row in enumerate(rows)] for table, rows in tables.items()}
+
+
+def _event(row: Json, number: int) -> Event:
+    return Event(row["occurred_at"], number, {name: value for name, value in row.items() if name != "occurred_at"})
+
+
+def _object(name: str, fields: Mapping[str, Any]) -> Any:
+    """Return an object's type as a TypedDict: on a model, a column named 'copy' or 'json' would hide a method."""
+    declare: Any = TypedDict
+    made = declare(name, dict(fields))
+    made.__pydantic_config__ = _STRICT
+    return made
 
 
 def _events_of(portfolio: Portfolio, table: str) -> Mapping[str, Column]:
@@ -143,16 +153,9 @@ def _events_of(portfolio: Portfolio, table: str) -> Mapping[str, Column]:
 
 
 def _rows(table: str, champion: Mapping[str, Column], challenger: Mapping[str, Column]) -> Any:
-    row = create_model(
-        f"{table.title()}Row", __config__=_STRICT, occurred_at=(Moment, ...), **_union(champion, challenger)
-    )
-    description = f"rows of '{table}'; absent is unknown, [] is none"
-    # Absent and null differ here: no table is a list of nothing, so null is refused.
-    return (list[row], Field(default=None, description=description, json_schema_extra=_without_default))
-
-
-def _without_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
+    row = _object(f"{table.title()}Row", {"occurred_at": Moment} | _union(champion, challenger))
+    details = Field(description=f"rows of '{table}'; absent is unknown, [] is none")
+    return NotRequired[Annotated[list[row], details]]  # type: ignore[valid-type] # made here, so mypy cannot know it
 
 
 def _union(champion: Mapping[str, Column], challenger: Mapping[str, Column]) -> dict[str, Any]:
@@ -163,9 +166,8 @@ def _union(champion: Mapping[str, Column], challenger: Mapping[str, Column]) -> 
 
 
 def _field(column: Column) -> Any:
-    kind = _type(column)
-    details = _details(column)
-    return (kind | None, Field(default=None, **details)) if column.nullable else (kind, Field(**details))
+    kind, details = _type(column), Field(**_details(column))
+    return NotRequired[Annotated[kind | None, details]] if column.nullable else Annotated[kind, details]
 
 
 def _type(column: Column) -> Any:
