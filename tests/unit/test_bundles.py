@@ -12,9 +12,18 @@ from factories import build_portfolio
 
 from credit_scoring.core.bundles import MANIFEST, digest, from_files, to_files
 from credit_scoring.core.errors import BundleError
+from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.golden import GOLDEN_APPLICANT, example_value, golden_application, golden_points
 from credit_scoring.core.portfolio import Column
 from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
+from credit_scoring.core.training.candidates import fit_candidate
+from credit_scoring.core.training.development import Development
+from credit_scoring.core.training.options import (
+    BoostedTreesOptions,
+    CalibrationOptions,
+    CandidateOptions,
+    ScorecardOptions,
+)
 
 
 @pytest.fixture(scope="session")
@@ -126,42 +135,36 @@ def test_a_bundle_whose_declaration_computes_other_features_is_refused(files: di
         from_files(edited(files, portfolio=portfolio), "here")
 
 
-FIT_IN_A_FRESH_PROCESS = """
-import sys
-sys.path[:0] = [{src!r}, {tests!r}]
-import numpy as np
-from credit_scoring.core.bundles import digest, to_files
-from credit_scoring.core.training.candidates import fit_candidate
-from credit_scoring.core.training.development import Development
-from credit_scoring.core.training.options import CandidateOptions
-from factories import build_portfolio
-from credit_scoring.core.features.feature_set import FeatureSet
-portfolio = build_portfolio(policy__approve_from=500, policy__refer_from=450)
-draw = np.random.default_rng(1)
-features = draw.normal(size=(1500, 4)).astype(np.float32)
-features[:, 1] = draw.integers(0, 3, 1500)
-features[:, 3] = draw.integers(-1, 6, 1500)
-features[draw.random(features.shape) < 0.1] = np.nan
-risk = -1 - np.nan_to_num(features[:, 0]) + 0.5 * np.nan_to_num(features[:, 3])
-is_bad = (draw.random(1500) < 1 / (1 + np.exp(-risk))).astype(np.int8)
-data = Development(portfolio, FeatureSet.of(portfolio), features, is_bad)
-for fit in ({{"algorithm": "scorecard"}}, {{"algorithm": "boosted_trees", "rounds": 20}}):
-    options = CandidateOptions.model_validate({{"fit": fit, "calibration": {{"folds": 2}}}})
-    print(digest(to_files(fit_candidate(fit["algorithm"], data, options).bundle)))
-"""
+def fitted_digests() -> list[str]:
+    """Fit both algorithms on made-up rows and return the bundles' digests."""
+    portfolio = build_portfolio(policy__approve_from=500, policy__refer_from=450)
+    draw = np.random.default_rng(1)
+    features = draw.normal(size=(1500, 4)).astype(np.float32)
+    features[:, 1] = draw.integers(0, 3, 1500)
+    features[:, 3] = draw.integers(-1, 6, 1500)
+    features[draw.random(features.shape) < 0.1] = np.nan
+    risk = -1 - np.nan_to_num(features[:, 0]) + 0.5 * np.nan_to_num(features[:, 3])
+    is_bad = (draw.random(1500) < 1 / (1 + np.exp(-risk))).astype(np.int8)
+    data = Development(portfolio, FeatureSet.of(portfolio), features, is_bad)
+    fits = ScorecardOptions(algorithm="scorecard"), BoostedTreesOptions(algorithm="boosted_trees", rounds=20)
+    options = [CandidateOptions(fit=fit, calibration=CalibrationOptions(folds=2)) for fit in fits]
+    return [digest(to_files(fit_candidate(o.fit.algorithm, data, o).bundle)) for o in options]
 
 
 def test_the_same_data_give_the_same_digests_in_another_process():
-    code = FIT_IN_A_FRESH_PROCESS.format(src=str(ROOT / "src"), tests=str(ROOT / "tests"))
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True
-        )
-        for seed in ("1", "2")
-    ]
-    digests = [run.communicate(timeout=120)[0].split()[-2:] for run in runs]
-    assert digests[0] == digests[1]
-    assert len(set(digests[0])) == 2
+    paths = [str(ROOT / folder) for folder in ("src", "tests", "tests/unit")]
+    code = f"import sys; sys.path[:0] = {paths!r}; import test_bundles; print(*test_bundles.fitted_digests())"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    here = fitted_digests()
+    assert found.stdout.split()[-2:] == here
+    assert len(set(here)) == 2
 
 
 def test_the_golden_application_is_scored_the_same_by_a_bundle_read_again(bundle: ModelBundle, files: dict[str, bytes]):

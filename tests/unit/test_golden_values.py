@@ -25,9 +25,7 @@ CHANGED = (
 )
 
 
-def current(
-    taiwan: Portfolio, features: pl.DataFrame, bundles: dict[str, ModelBundle], held: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def current(taiwan: Portfolio, features: pl.DataFrame, bundles: dict[str, ModelBundle]) -> dict[str, Any]:
     rows = features.filter(pl.col("applicant_id").is_in(APPLICANTS))
     matrix = to_matrix(rows, FeatureSet.of(taiwan).names)
     points = {name: score(matrix, bundle).points_exact for name, bundle in bundles.items()}
@@ -43,6 +41,15 @@ def current(
     }
 
 
+def features_of(found: dict[str, Any]) -> dict[str, Any]:
+    return {applicant: values["features"] for applicant, values in found["applicants"].items()}
+
+
+def refuse_silent_change(now: dict[str, Any], then: dict[str, Any]) -> None:
+    if now["feature_set"] == then["feature_set"] and features_of(now) != features_of(then):
+        pytest.fail(CHANGED)
+
+
 @pytest.fixture(scope="module")
 def computed(
     taiwan: Portfolio,
@@ -54,6 +61,8 @@ def computed(
     bundles = {"scorecard": scorecard_bundle, "boosted_trees": boosted_trees_bundle}
     found = current(taiwan, taiwan_features, bundles)
     if request.config.getoption("--regenerate-golden"):
+        if PATH.exists():
+            refuse_silent_change(found, json.loads(PATH.read_text(encoding="utf-8")))
         PATH.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return found
 

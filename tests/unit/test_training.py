@@ -54,8 +54,7 @@ def refused_for_chance(data: Development) -> bool:
     try:
         fit_candidate("x", data, QUICK)
     except TrainingError as exc:
-        assert "does not rank unseen applicants better than chance" in str(exc)
-        return True
+        return "does not rank unseen applicants better than chance" in str(exc)
     return False
 
 
