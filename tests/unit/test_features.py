@@ -273,34 +273,27 @@ def test_sums_of_fractions_do_not_depend_on_the_order_or_the_company_of_events()
         | {"ratio": {"ratio": {"of": "income_eur", "to": "sum"}}}
     )
     generator = np.random.default_rng(3)
-    amounts = [0.1, 0.2, -0.3, 0.7, -0.7, 1e8, -1e8, None]
+    amounts = [0.1, 0.2, 0.3, -0.3, -0.6, 0.7, -0.7, None]  # what is left of them depends on their order
+    names = [f"a{number}" for number in range(150)]
     events = [
         {
-            "applicant_id": f"a{number}",
+            "applicant_id": name,
             "occurred_at": AS_OF - timedelta(seconds=int(generator.integers(1, 10**7))),
             "event_number": event,
             "paid_eur": amounts[generator.integers(len(amounts))],
         }
-        for number in range(40)
-        for event in range(int(generator.integers(1, 300 if number % 4 == 0 else 9)))
+        for number, name in enumerate(names)
+        for event in range(int(generator.integers(1, 300 if number % 20 == 0 else 9)))
     ]
-    applicants = build_applicants([{"applicant_id": f"a{number}", "income_eur": 9.9} for number in range(40)])
+    applicants = build_applicants([{"applicant_id": name, "income_eur": 9.9} for name in names])
     batch = compute(plan, applicants, build_events(events))
     shuffled = [events[position] for position in generator.permutation(len(events))]
     assert bits(compute(plan, applicants, build_events(shuffled))) == bits(batch)
-    for number in range(40):
-        own = [event for event in shuffled if event["applicant_id"] == f"a{number}"]
+    for number in range(0, len(names), 5):
+        own = [event for event in shuffled if event["applicant_id"] == names[number]]
         assert bits(compute(plan, applicants[number], build_events(own))) == bits(batch[number])
 
 
-@settings(max_examples=20)
-@given(
-    plan=FEW_FEATURES,
-    applicants=APPLICANTS,
-    events=EVENTS,
-    later=st.lists(EVENT, max_size=5),
-    delay=st.integers(0, 400).map(lambda hours: timedelta(hours=hours)),
-)
 def test_events_at_or_after_as_of_never_change_anything(
     plan: FeatureSet, applicants: list[Row], events: list[Row], later: list[Row], delay: timedelta
 ):
@@ -356,12 +349,18 @@ def test_events_of_one_moment_are_ordered_by_their_number():
     assert compute(plan, build_applicants([{"applicant_id": "a"}]), build_events(events)).row(0) == ("a", 2.0, 3.0)
 
 
-@pytest.mark.parametrize("seconds", [977, 12_345, 86_399, 1_234_567, 300_000_001])
-def test_a_trend_over_one_moment_is_missing_whatever_the_moment(seconds: int):
+def test_a_trend_over_one_moment_is_missing_whatever_the_moment():
     plan = build_plan({"trend": window("trend", "paid_eur")})
-    moment = AS_OF - timedelta(seconds=seconds)
-    events = build_events([{"occurred_at": moment, "paid_eur": amount} for amount in (1.1, 5.3, 7.7)])
-    assert compute(plan, build_applicants([{"applicant_id": "a"}]), events)["trend"].item() is None
+    moments = {f"a{n}": AS_OF - timedelta(seconds=977 * n) for n in range(1, 400)}
+    events = build_events(
+        [
+            {"applicant_id": name, "occurred_at": moment, "paid_eur": amount}
+            for name, moment in moments.items()
+            for amount in (1.1, 5.3, 7.7)
+        ]
+    )
+    applicants = build_applicants([{"applicant_id": name} for name in moments])
+    assert compute(plan, applicants, events)["trend"].null_count() == len(moments)
 
 
 def test_a_trend_of_one_value_is_exactly_zero():
@@ -380,10 +379,10 @@ def test_an_old_trend_keeps_its_digits():
     plan = build_plan({"trend": window("trend", "paid_eur")})
     old = AS_OF - timedelta(days=7000, seconds=11)
     events = build_events(
-        [{"occurred_at": old + timedelta(hours=hour), "paid_eur": 1e6 + 3.0 * hour} for hour in range(5)]
+        [{"occurred_at": old + timedelta(minutes=minute), "paid_eur": 1e6 + 3.0 * minute} for minute in range(5)]
     )
     got = compute(plan, build_applicants([{"applicant_id": "a"}]), events)["trend"].item()
-    assert got == pytest.approx(3 * 24 * 30, rel=1e-6)
+    assert got == pytest.approx(3 * 24 * 60 * 30, rel=1e-6)
 
 
 def test_features_whose_names_resemble_inner_columns_do_not_meet():
