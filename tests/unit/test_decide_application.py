@@ -157,6 +157,14 @@ def test_the_champion_decides_in_the_arm_of_a_failing_challenger(models, failure
     assert (answer.points_exact, answer.reasons) == (expected.points_exact, expected.reasons)
 
 
+def test_a_challenger_that_cannot_give_its_reasons_fails_as_a_whole(models):
+    wordless = models["challenger"].portfolio.model_copy(update={"reasons": {}})
+    answer = decider(models | {"challenger": replace(models["challenger"], portfolio=wordless)}, "challenger").decide(
+        application(inline=facts(limit_twd=10_000, status=3))
+    )
+    assert (answer.decider, answer.fallback) == ("champion", True)
+
+
 def test_a_champion_without_a_finite_score_decides_nothing(models):
     one = decider(models | {"champion": broken(models["champion"], float("nan"))})
     with pytest.raises((ScoringError, FloatingPointError)):

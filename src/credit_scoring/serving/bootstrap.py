@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from credit_scoring.adapters.bento_package import MANIFEST, BentoPackage, read_package
 from credit_scoring.adapters.database.decisions import DecisionRepository
-from credit_scoring.adapters.database.engine import open_database
+from credit_scoring.adapters.database.engine import absolute_url, open_database
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.core.errors import BundleError, CreditScoringError
@@ -44,7 +44,7 @@ class DecisionService:
         """Load the package, open the database and check the models; a fault is logged and leaves it not ready."""
         try:
             package = read_package(self._stage)
-            self._app = build_app(package, open_database(Environment().database_url))
+            self._app = build_app(package, open_database(_database_url(self._stage)))
         except CreditScoringError as exc:
             logger.critical("not_ready code=%s: %s", exc.code, exc)
             return
@@ -113,6 +113,14 @@ def _staged_portfolio(stage: Path) -> str:
         raise BundleError(f"Nothing is staged for the Bento at '{stage}'. Run 'kedro run' first.") from exc
     except (KeyError, TypeError, ValueError) as exc:
         raise BundleError(f"'{stage / MANIFEST}' is not what was staged. Run 'kedro run' again.") from exc
+
+
+def _database_url(stage: Path) -> str:
+    url = Environment().database_url
+    # Staged beside service.py, in a Bento's 'src'; the Bento's own description lies one directory above.
+    if absolute_url(url) != url and (stage.parents[2] / "bento.yaml").exists():
+        logger.warning("CREDIT_DATABASE_URL is relative, so records are kept inside the Bento; make it absolute.")
+    return url
 
 
 async def _not_ready(scope: Scope, receive: Receive, send: Send) -> None:

@@ -129,25 +129,24 @@ class Decider:
     ) -> Decision:
         decider: Role = route.arm if route.arm in opinions.usable else "champion"
         opinion = opinions.usable[decider]
-        output, policy = opinion.output, opinion.model.bundle.portfolio.policy
-        points = int(output.points or 0)
+        model, policy = opinion.model, opinion.model.bundle.portfolio.policy
         return Decision(
             decision_id=self.new_id(),
             application_id=application.application_id,
             applicant_id=application.applicant_id,
-            points=points,
-            points_exact=output.points_exact,
-            prob_default=output.prob_default,
-            band=band(points, policy),
-            recommendation=recommendation(points, policy),
-            reasons=tuple(opinion.reasons()),
-            model=DecidingModel(name=output.model, version=output.version, role=decider),
+            points=opinion.points,
+            points_exact=opinion.points_exact,
+            prob_default=opinion.prob_default,
+            band=band(opinion.points, policy),
+            recommendation=recommendation(opinion.points, policy),
+            reasons=opinion.reasons,
+            model=DecidingModel(name=model.ref.model, version=model.ref.version, role=decider),
             arm=route.arm,
             arm_probability=route.arm_probability,
             decider=decider,
             fallback=decider != route.arm,
             policy_version=policy.version,
-            feature_set=output.feature_set,
+            feature_set=model.bundle.plan.version,
             scorer_version=SCORER_VERSION,
             features_from=source,
             as_of=as_of,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from credit_scoring.core.features.feature_set import to_matrix
 from credit_scoring.core.reasons import GivenReason, reasons
 from credit_scoring.core.records import ModelOutput
 from credit_scoring.core.roles import BundleRef, Role
-from credit_scoring.core.scoring import Floats, Matrix, ModelBundle, explain, score
+from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
 
 CHALLENGER_FAILURES = (
     CreditScoringError,
@@ -36,17 +37,17 @@ class RoleModel:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """One model's output with the features ``(p,)`` it read and the points ``(p,)`` each of them adds."""
+    """One model's score, and what cost points, in the words of its own declaration.
+
+    ``base_points`` is the reference's expected score: with what each feature adds it gives ``points_exact``.
+    """
 
     model: RoleModel
-    output: ModelOutput
-    features: Matrix
-    contributions: Floats
-
-    def reasons(self) -> list[GivenReason]:
-        """Return what cost points, in the words of the model's own declaration."""
-        bundle = self.model.bundle
-        return reasons(self.features, self.contributions, bundle.plan.names, bundle.portfolio)
+    points: int
+    points_exact: float
+    prob_default: float
+    base_points: float
+    reasons: tuple[GivenReason, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,13 @@ def opinions_of(models: Mapping[Role, RoleModel], application: OneApplication) -
     Raises:
         ScoringError: If the champion gives no finite score.
     """
-    champion = _opinion(models["champion"], application)
-    usable: dict[Role, Opinion] = {"champion": champion}
-    outputs: dict[Role, ModelOutput] = {"champion": champion.output}
+    usable: dict[Role, Opinion] = {"champion": _opinion(models["champion"], application)}
+    failed: dict[Role, ModelOutput] = {}
     try:
         usable["challenger"] = _opinion(models["challenger"], application)
-        outputs["challenger"] = usable["challenger"].output
     except CHALLENGER_FAILURES as exc:
-        outputs["challenger"] = _named(models["challenger"]).model_copy(update={"failure": type(exc).__name__})
+        failed["challenger"] = _failed(models["challenger"], type(exc).__name__)
+    outputs = {role: _output(opinion) for role, opinion in usable.items()} | failed
     return Opinions(outputs, usable, application.feature_values)
 
 
@@ -102,28 +102,40 @@ def _opinion(model: RoleModel, application: OneApplication) -> Opinion:
     with np.errstate(invalid="raise"):
         scores = score(features, model.bundle)
     explanation = explain(features, model.bundle)
-    numbers = {
-        "points": int(scores.points[0]),
-        "points_exact": float(scores.points_exact[0]),
-        "prob_default": float(scores.prob_default[0]),
-        "base_points": explanation.base,
-    }
-    if not (np.isfinite(list(numbers.values())).all() and np.isfinite(explanation.points).all()):
+    plan, declared = model.bundle.plan, model.bundle.portfolio
+    opinion = Opinion(
+        model=model,
+        points=int(scores.points[0]),
+        points_exact=float(scores.points_exact[0]),
+        prob_default=float(scores.prob_default[0]),
+        base_points=explanation.base,
+        reasons=tuple(reasons(features[0], explanation.points[0], plan.names, declared)),
+    )
+    numbers = (opinion.points_exact, opinion.prob_default, opinion.base_points, *explanation.points[0])
+    if not np.isfinite(numbers).all():
         raise ScoringError(
             f"Version {model.ref.version} of '{model.ref.model}' gave a score that is not a finite number. "
             f"Take it out of its role, and train it again."
         )
-    return Opinion(model, _named(model).model_copy(update=numbers), features[0], explanation.points[0])
+    return opinion
 
 
-def _named(model: RoleModel) -> ModelOutput:
+def _output(opinion: Opinion) -> ModelOutput:
     return ModelOutput(
-        model=model.ref.model,
-        version=model.ref.version,
-        algorithm=model.ref.algorithm,
-        digest=model.ref.digest,
-        feature_set=model.bundle.plan.version,
+        **_names(opinion.model),
+        points=opinion.points,
+        points_exact=opinion.points_exact,
+        prob_default=opinion.prob_default,
+        base_points=opinion.base_points,
     )
+
+
+def _failed(model: RoleModel, failure: str) -> ModelOutput:
+    return ModelOutput(**_names(model), failure=failure)
+
+
+def _names(model: RoleModel) -> dict[str, Any]:
+    return model.ref.model_dump() | {"feature_set": model.bundle.plan.version}
 
 
 def _recorded(features: Matrix, names: tuple[str, ...]) -> dict[str, float | None]:
