@@ -404,7 +404,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(place=st.sampled_from(PLACES), value=VALUES)
 def test_any_value_anywhere_is_a_portfolio_or_a_declaration_error(place: tuple[object, ...], value: object):
     declaration = build_declaration()
