@@ -58,6 +58,13 @@ def test_psi_grows_as_values_stop_arriving():
     assert found[-1] > 5
 
 
+def test_missing_values_are_a_group_of_their_own():
+    column = np.arange(1000, dtype=np.float32)
+    half_known = with_missing(column, 0.5)
+    filled_up = np.where(np.isnan(half_known), np.float32(-1), half_known)  # as if missing meant the lowest value
+    assert population_stability_index(filled_up, deciles_of(half_known)) > 1
+
+
 def test_psi_is_its_textbook_sum():
     column = np.arange(1000, dtype=np.float32)
     moved = np.concatenate([column[:500], column[:500]])  # the upper half does not occur
