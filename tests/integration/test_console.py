@@ -1,0 +1,117 @@
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from credit_scoring.adapters.database.engine import open_database
+from credit_scoring.adapters.database.facts import FactsRepository
+from credit_scoring.console import app
+from credit_scoring.core.tables import application_table, event_tables
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project directory with the declaration alone, and the embedded database."""
+    (tmp_path / "conf/taiwan_cards").mkdir(parents=True)
+    shutil.copy(ROOT / "conf/taiwan_cards/portfolio.yml", tmp_path / "conf/taiwan_cards")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CREDIT_DATABASE_URL", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def validated(project: Path, taiwan: Any, taiwan_checked: Any) -> Path:
+    """The same after ingestion: validated tables of 50 applicants."""
+    rows = taiwan_checked.valid.head(50)
+    directory = project / "data/2_validated/taiwan_cards"
+    (directory / "events").mkdir(parents=True)
+    application_table(rows, taiwan).write_parquet(directory / "applicants.parquet")
+    for table, frame in event_tables(rows, taiwan).items():
+        frame.write_parquet(directory / f"events/{table}.parquet")
+    return project
+
+
+@pytest.fixture
+def built(validated: Path) -> Path:
+    (validated / "build").mkdir()
+    (validated / "build/bento.tag").write_text("credit_scoring_taiwan_cards:abc\n")
+    return validated
+
+
+def test_ingest_loads_once_and_again_when_the_content_changed(validated):
+    assert "50 applicants, 300 statements" in run("ingest").stdout
+    assert "loaded already" in run("ingest").stdout
+    store = FactsRepository(open_database("sqlite:///data/credit_scoring.db"))
+    assert store.facts_of("taiwan_cards", "50") is not None
+    path = validated / "data/2_validated/taiwan_cards/applicants.parquet"
+    pl.read_parquet(path).with_columns(limit_twd=pl.lit(5)).write_parquet(path)
+    assert "Loaded" in run("ingest").stdout
+    assert store.facts_of("taiwan_cards", "50").fields["limit_twd"] == 5
+
+
+@pytest.mark.parametrize("missing", ["applicants.parquet", "events/statements.parquet"])
+def test_ingest_names_the_file_that_is_missing(validated, missing):
+    (validated / "data/2_validated/taiwan_cards" / missing).unlink()
+    assert_one_line(run("ingest"), missing, "kedro run")
+
+
+def test_ingest_refuses_a_table_without_the_declared_columns(validated):
+    path = validated / "data/2_validated/taiwan_cards/applicants.parquet"
+    pl.read_parquet(path).drop("limit_twd").write_parquet(path)
+    assert_one_line(run("ingest"), "applicants.parquet", "kedro run")
+
+
+def test_an_undeclared_portfolio_is_named(project):
+    assert_one_line(run("ingest", "--portfolio", "nowhere"), "conf/nowhere/portfolio.yml")
+
+
+def test_serve_asks_for_a_bento_first(project):
+    assert_one_line(run("serve"), "build/bento.tag", "make run")
+
+
+def test_serve_refuses_the_bento_of_another_portfolio(built):
+    (built / "build/bento.tag").write_text("credit_scoring_other:abc")
+    assert_one_line(run("serve"), "credit_scoring_other:abc", "taiwan_cards")
+
+
+def test_serve_names_a_port_that_is_taken(built):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        assert_one_line(run("serve", "--port", str(port)), str(port), "PORT=")
+
+
+def test_serve_starts_bentoml_on_the_database_that_was_filled(built, monkeypatch):
+    started: list[Any] = []
+    monkeypatch.setattr(os, "execve", lambda *given: started.extend(given))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    assert run("serve", "--port", port).exit_code == 0
+    program, command, environment = started
+    assert program == sys.executable
+    assert command[3:] == ["serve", "credit_scoring_taiwan_cards:abc", "--host", "127.0.0.1", "--port", port]
+    assert environment["BENTOML_DO_NOT_TRACK"] == "true"
+    database = environment["CREDIT_DATABASE_URL"]
+    assert database == f"sqlite:///{built}/data/credit_scoring.db"
+    assert FactsRepository(open_database(database)).facts_of("taiwan_cards", "1") is not None
+
+
+def assert_one_line(result: Result, *words: str) -> None:
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("Error: ")
+    assert all(word in result.stderr for word in words)
