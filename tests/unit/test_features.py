@@ -294,6 +294,14 @@ def test_sums_of_fractions_do_not_depend_on_the_order_or_the_company_of_events()
         assert bits(compute(plan, applicants[number], build_events(own))) == bits(batch[number])
 
 
+@settings(max_examples=20)
+@given(
+    plan=FEW_FEATURES,
+    applicants=APPLICANTS,
+    events=EVENTS,
+    later=st.lists(EVENT, max_size=5),
+    delay=st.integers(0, 400).map(lambda hours: timedelta(hours=hours)),
+)
 def test_events_at_or_after_as_of_never_change_anything(
     plan: FeatureSet, applicants: list[Row], events: list[Row], later: list[Row], delay: timedelta
 ):
