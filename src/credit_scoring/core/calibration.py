@@ -43,7 +43,7 @@ def fit_affine(log_odds: npt.NDArray[np.float64], is_bad: npt.NDArray[np.int8]) 
             "Calibration needs good and bad outcomes; only one of them occurs. Check 'outcome' in the declaration."
         )
     column = log_odds.reshape(-1, 1)
-    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(column, is_bad)
+    fitted = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(column, is_bad)
     probability = fitted.predict_proba(column)[:, 1]
     design = np.column_stack([np.ones_like(log_odds), log_odds])
     information = design.T @ (design * (probability * (1 - probability))[:, None])

@@ -16,8 +16,8 @@ class ScorecardOptions(_Options):
     max_bins: int = Field(default=6, ge=2, le=20)
     min_bin_share: float = Field(default=0.05, gt=0, lt=0.5)
     min_information_value: float = Field(default=0.02, ge=0)
-    max_correlation: float = Field(default=0.9, gt=0, le=1)
-    max_features: int = Field(default=25, ge=1)
+    max_correlation: float = Field(default=0.95, gt=0, le=1)
+    max_features: int = Field(default=60, ge=1)
     inverse_l2: float = Field(default=1.0, gt=0)
 
 
@@ -42,15 +42,14 @@ class TuningOptions(_Options):
 
     trials: int = Field(default=0, ge=0)
     folds: int = Field(default=5, ge=2)
-    seed: int = 0
-    show_progress: bool = True
+    seed: int = Field(default=0, ge=0)
 
 
 class CalibrationOptions(_Options):
     """How out-of-fold scores are made, on which calibration is fitted."""
 
     folds: int = Field(default=5, ge=2)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 FitOptions = Annotated[ScorecardOptions | BoostedTreesOptions, Field(discriminator="algorithm")]

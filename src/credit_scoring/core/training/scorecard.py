@@ -59,7 +59,7 @@ def _fit_agreeing(
     """Fit, dropping features until every coefficient agrees with its evidence: below zero, as WoE favours goods."""
     while chosen:
         design = np.column_stack([woe[name] for name in chosen])
-        fitted = LogisticRegression(C=options.inverse_l2, tol=1e-8, max_iter=1000).fit(design, data.is_bad)
+        fitted = LogisticRegression(C=options.inverse_l2, solver="newton-cholesky", tol=1e-8).fit(design, data.is_bad)
         coefficients = dict(zip(chosen, (float(c) for c in fitted.coef_[0]), strict=True))
         turned = max(chosen, key=coefficients.__getitem__)
         if coefficients[turned] < 0:

@@ -1,0 +1,96 @@
+"""Kedro datasets for what is ours: declarations, bundles, metrics."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+from kedro_mlflow.io.metrics import MlflowMetricsHistoryDataset
+
+from credit_scoring.adapters.database.engine import open_database
+from credit_scoring.adapters.database.roles import RoleRepository
+from credit_scoring.adapters.files import read_directory, write_directory
+from credit_scoring.adapters.model_registry import MlflowRegistry
+from credit_scoring.adapters.portfolio_file import read_portfolio
+from credit_scoring.core.bundles import from_files, to_files
+from credit_scoring.core.errors import RegistryError
+from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.roles import Role
+from credit_scoring.core.scoring import ModelBundle
+from credit_scoring.environment import Environment
+
+
+class PortfolioDataset(AbstractDataset[None, Portfolio]):
+    """The declaration of a portfolio, read by our own reader so that errors name file and line."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Portfolio:
+        """Return the declaration. Raises DeclarationError as ``read_portfolio`` does."""
+        return read_portfolio(self._filepath)
+
+    def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
+        """Refuse: declarations are written by people."""
+        raise DatasetError("A declaration is written by hand, not by a pipeline.")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class ModelBundleDataset(AbstractDataset[ModelBundle, ModelBundle]):
+    """A bundle as a directory of data files, written whole or not at all, checked when read."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> ModelBundle:
+        """Return the bundle. Raises BundleError if it is absent or damaged."""
+        return from_files(read_directory(self._filepath), f"'{self._filepath}'")
+
+    def save(self, data: ModelBundle) -> None:
+        """Replace the bundle on disk."""
+        write_directory(self._filepath, to_files(data))
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class MetricsDataset(MlflowMetricsHistoryDataset):  # type: ignore[misc] # kedro-mlflow ships no types
+    """Metrics of the running pipeline as a flat ``{name: number}``, on its MLflow run under a prefix."""
+
+    def __init__(self, prefix: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(prefix=prefix, metadata=metadata)
+
+    def _save(self, data: dict[str, float]) -> None:
+        super()._save({name: {"value": float(value), "step": 0} for name, value in data.items()})
+
+
+class RoleBundleDataset(AbstractDataset[None, ModelBundle]):
+    """The bundle that holds a role now, fetched from the registry by the version that the records name."""
+
+    def __init__(self, portfolio: str, role: Role, metadata: dict[str, Any] | None = None) -> None:
+        self._portfolio = portfolio
+        self._role = role
+        self.metadata = metadata
+
+    def load(self) -> ModelBundle:
+        """Return the bundle. Raises RegistryError before a portfolio's first run."""
+        roles = RoleRepository(open_database(Environment().database_url)).current(self._portfolio)
+        if roles is None:
+            raise RegistryError(
+                f"Portfolio '{self._portfolio}' has no {self._role} yet. Run 'kedro run --env={self._portfolio}' first."
+            )
+        ref = roles.holder(self._role)
+        return from_files(MlflowRegistry(ref.model).files(ref), f"version {ref.version} of '{ref.model}'")
+
+    def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
+        """Refuse: roles are given by registration and promotion."""
+        raise DatasetError("Roles are given by registration and promotion, not by saving a bundle.")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"portfolio": self._portfolio, "role": self._role}

@@ -1,0 +1,139 @@
+"""Registered bundles in MLflow: versions, tags, aliases."""
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import RunStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+from credit_scoring.adapters.files import read_directory, write_directory
+from credit_scoring.core.bundles import digest
+from credit_scoring.core.errors import RegistryError
+from credit_scoring.core.roles import ROLES, BundleRef, Roles
+
+logger = logging.getLogger(__name__)
+
+UNFINISHED = "registration"
+"""Tag on a version whose registration has not ended; such a version is never loaded."""
+
+STAGES: Mapping[str, str] = {"champion": "Production", "challenger": "Staging"}
+"""The tag ``stage`` of each role's holder; a candidate without a role is in Staging too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A bundle to register: its files, the tags and the description of its version."""
+
+    files: Mapping[str, bytes]
+    tags: Mapping[str, str]
+    description: str
+
+
+class MlflowRegistry:
+    """The versions of one registered model, each a bundle with its digest and tags."""
+
+    def __init__(self, model: str, client: MlflowClient | None = None) -> None:
+        self._model = model
+        self._client = client or MlflowClient()
+
+    def register(self, run_id: str, candidates: Mapping[str, Candidate]) -> dict[str, BundleRef]:
+        """Register all candidates of a run, or none: a version counts only once all of them are there.
+
+        Args:
+            run_id: The MLflow run that made them; its artifacts hold the bundles.
+            candidates: What to register, by name.
+
+        Returns:
+            Where each candidate stands in the registry.
+        """
+        self._discard_unfinished()
+        created: dict[str, ModelVersion] = {}
+        try:
+            for name, candidate in candidates.items():
+                created[name] = self._create(run_id, name, candidate)
+            refs = {name: self._ref(version) for name, version in created.items()}
+            for ref in refs.values():
+                self.files(ref)
+        except BaseException:
+            for version in created.values():
+                self._client.delete_model_version(self._model, version.version)
+            raise
+        for version in created.values():
+            self._client.delete_model_version_tag(self._model, version.version, UNFINISHED)
+        return refs
+
+    def files(self, ref: BundleRef) -> dict[str, bytes]:
+        """Return the files of a registered bundle, checked against its digest.
+
+        Raises:
+            RegistryError: If the version is absent, or its bundle is not what the digest says.
+        """
+        where = f"version {ref.version} of model '{ref.model}'"
+        try:
+            source = self._client.get_model_version_download_uri(ref.model, str(ref.version))
+            with tempfile.TemporaryDirectory() as folder:
+                found = read_directory(Path(download_artifacts(source, dst_path=folder)))
+        except (MlflowException, OSError) as exc:
+            raise RegistryError(
+                f"The registry has no bundle for {where}: {exc}. If the registry was removed, remove the records "
+                f"database (CREDIT_DATABASE_URL) with it, or point MLFLOW_TRACKING_URI at the right registry."
+            ) from exc
+        if digest(found) != ref.digest:
+            raise RegistryError(f"The bundle of {where} is not the one that was registered. Restore its artifacts.")
+        return found
+
+    def tags(self, ref: BundleRef) -> dict[str, str]:
+        """Return the tags of a registered bundle."""
+        return dict(self._client.get_model_version(ref.model, str(ref.version)).tags)
+
+    def mirror(self, roles: Roles) -> None:
+        """Set the aliases and ``stage`` tags to what the records say; they are a copy, never the truth."""
+        for role in ROLES:
+            version = str(roles.holder(role).version)
+            self._client.set_registered_model_alias(self._model, role, version)
+            self._client.set_model_version_tag(self._model, version, "stage", STAGES[role])
+
+    def _create(self, run_id: str, name: str, candidate: Candidate) -> ModelVersion:
+        with tempfile.TemporaryDirectory() as folder:
+            write_directory(Path(folder) / name, candidate.files)
+            self._client.log_artifacts(run_id, str(Path(folder) / name), f"bundles/{name}")
+        self._ensure_model()
+        return self._client.create_model_version(
+            self._model,
+            source=f"runs:/{run_id}/bundles/{name}",
+            run_id=run_id,
+            tags={**candidate.tags, "digest": digest(candidate.files), "candidate": name, UNFINISHED: "unfinished"},
+            description=candidate.description,
+        )
+
+    def _ensure_model(self) -> None:
+        try:
+            self._client.create_registered_model(self._model)
+        except MlflowException as exc:
+            if exc.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+
+    def _ref(self, version: ModelVersion) -> BundleRef:
+        return BundleRef(
+            model=self._model,
+            version=int(version.version),
+            algorithm=version.tags["algorithm"],
+            digest=version.tags["digest"],
+        )
+
+    def _discard_unfinished(self) -> None:
+        """Remove what a run that died left behind; a run that still runs keeps its own."""
+        for version in self._client.search_model_versions(f"name='{self._model}'"):
+            if UNFINISHED not in version.tags:
+                continue
+            run = self._client.get_run(str(version.run_id))
+            if RunStatus.is_terminated(RunStatus.from_string(run.info.status)):
+                self._client.delete_model_version(self._model, version.version)
+                logger.info("Removed version %s, left unfinished by an earlier run.", version.version)

@@ -1,0 +1,59 @@
+"""Nodes of the features pipeline."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from credit_scoring.core.errors import DeclarationError
+from credit_scoring.core.features.feature_set import FeatureSet
+from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.splitting import assign_parts
+from credit_scoring.core.tables import with_as_of
+
+
+class FeatureOptions(BaseModel):
+    """The moment of the run, for portfolios without a constant ``as_of``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decided_at: AwareDatetime | None = None
+
+
+def compute_features(
+    portfolio: Portfolio,
+    validated_applicants: pl.DataFrame,
+    validated_events: dict[str, Callable[[], pl.DataFrame]],
+    options: FeatureOptions,
+) -> tuple[pl.DataFrame, dict[str, Any], dict[str, float]]:
+    """Return features, their description, and the share of missing values of each as metrics.
+
+    Raises:
+        DeclarationError: If the portfolio takes ``as_of`` from the clock and the run was not told the time.
+    """
+    if portfolio.as_of.constant is None and options.decided_at is None:
+        raise DeclarationError(
+            f"Portfolio '{portfolio.name}' declares no constant 'as_of', so the run must say as of when: "
+            f"add --params=features.decided_at=2026-01-31T00:00:00Z, or declare 'as_of: {{constant: ...}}'."
+        )
+    moment = portfolio.as_of.moment(options.decided_at, datetime.min.replace(tzinfo=UTC))
+    plan = FeatureSet.of(portfolio)
+    events = {table: load().lazy() for table, load in validated_events.items()}
+    features = plan.compute(with_as_of(validated_applicants, moment).lazy(), events)
+    described = {
+        "feature_set": plan.version,
+        "as_of": moment.isoformat(),
+        "features": {
+            name: portfolio.features[name].model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+            for name in plan.names
+        },
+    }
+    missing = {f"missing.{name}": features[name].null_count() / max(features.height, 1) for name in plan.names}
+    return features, described, {"applicants": float(features.height), **missing}
+
+
+def assign_applicants(features_applicants: pl.DataFrame, portfolio: Portfolio) -> pl.DataFrame:
+    """Return ``applicant_id`` and ``part`` (development, holdout or stream) of each applicant."""
+    return assign_parts(features_applicants["applicant_id"], portfolio.split)

@@ -1,0 +1,37 @@
+"""Nodes of the packaging pipeline."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from credit_scoring.adapters.bento_package import STAGE, TAG_FILE, stage_package
+from credit_scoring.adapters.model_registry import MlflowRegistry
+from credit_scoring.core.errors import BundleError
+from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.roles import ROLES, Roles
+
+
+def stage_bundles(portfolio: Portfolio, registration_summary: dict[str, Any]) -> dict[str, Any]:
+    """Stage the bundles that hold roles, fetched from the registry, and return what was staged."""
+    roles = Roles.model_validate(registration_summary["roles"])
+    holders = {roles.holder(role).digest: roles.holder(role) for role in ROLES}
+    files = {key: MlflowRegistry(ref.model).files(ref) for key, ref in holders.items()}
+    stage_package(STAGE, roles, files)
+    return {"portfolio": portfolio.name, "bundles": sorted(holders)}
+
+
+def build_bento(staged_package: dict[str, Any]) -> dict[str, Any]:
+    """Build the Bento from what is staged, as ``bentoml build`` does by hand, and return its tag."""
+    told = subprocess.run(
+        [sys.executable, "-m", "bentoml", "build", "--output", "tag"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "BENTOML_DO_NOT_TRACK": "true"},
+    )
+    if told.returncode:
+        raise BundleError(f"'bentoml build' failed: {told.stderr.strip()[-2000:]}")
+    tag = told.stdout.strip().rpartition("__tag__:")[2]
+    TAG_FILE.write_text(f"{tag}\n", encoding="utf-8")
+    return {**staged_package, "bento": tag}
