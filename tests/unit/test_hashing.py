@@ -70,3 +70,8 @@ def test_a_larger_development_share_keeps_its_applicants():
 def test_the_first_applicants_of_taiwan_keep_their_parts(taiwan):
     parts = [part_of(str(number), taiwan.split)[0] for number in range(1, 41)]
     assert "".join(parts) == "dhdsdsdshhdddsshsddsddddsssdsdsdsssddsdh"
+
+
+def test_the_parts_of_taiwan_keep_their_sizes(taiwan):
+    sizes = Counter(part_of(str(number), taiwan.split) for number in range(1, 30_001))
+    assert sizes == {"development": 14915, "holdout": 4594, "stream": 10491}
