@@ -1,5 +1,6 @@
 """The project's ``kedro`` commands: ``kedro run`` with faults told in one message, and a summary at the end."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from kedro.framework.cli.project import run as kedro_run
 from credit_scoring.pipelines.configuration import DEFAULT_PORTFOLIO
 from credit_scoring.pipelines.faults import told
 from credit_scoring.pipelines.summary import print_summary
+
+# Bundles are a few small files; a progress bar for each would bury the run's own lines.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 @click.group(name="credit_scoring")

@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from credit_scoring.core.roles import ROLES, Roles
 
-_HEADINGS = {"auc_roc": "AUC", "gini": "Gini", "ks": "KS", "brier": "Brier", "calibration_slope": "Cal. slope"}
+_HEADINGS = {"auc_roc": "AUC", "gini": "Gini", "ks": "KS", "brier": "Brier", "calibration_slope": "Slope"}
 
 
 def print_summary(project: Path, portfolio: str) -> None:
@@ -16,9 +17,11 @@ def print_summary(project: Path, portfolio: str) -> None:
     models = project / "data" / "4_models" / portfolio
     summary = json.loads((models / "registration_summary.json").read_text(encoding="utf-8"))
     roles = Roles.model_validate(summary["roles"])
-    table = Table("Role", "Algorithm", "Version", title=f"{roles.champion.model} on the holdout part")
+    table = Table(box=box.SIMPLE, title=f"{roles.champion.model} on the holdout part", title_justify="left")
+    for heading in ("Role", "Algorithm", "Version"):
+        table.add_column(heading, no_wrap=True)
     for heading in _HEADINGS.values():
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for role in ROLES:
         holder = roles.holder(role)
         figures = (f"{float(summary['figures'][role][name]):.4f}" for name in _HEADINGS)

@@ -15,10 +15,7 @@ _DIRECTION = {"riskier": 1, "safer": -1, None: 0}
 
 
 def fit_boosted_trees(data: Development, options: BoostedTreesOptions) -> BoostedTrees:
-    """Fit XGBoost on ``data``; monotone constraints follow the declared directions.
-
-    One thread, so that sums are added in one order and the same data give the same trees everywhere.
-    """
+    """Fit XGBoost on ``data``; monotone constraints follow the declared directions."""
     encoder = fit_encoder(data)
     columns = xgb.DMatrix(encoder.encode(data.features), label=data.is_bad, nthread=1)
     parameters = options.model_dump(exclude={"algorithm", "rounds"}) | {

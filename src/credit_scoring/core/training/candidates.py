@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from credit_scoring.core.calibration import fit_affine
 from credit_scoring.core.drift import development_deciles
@@ -28,9 +29,12 @@ class Candidate:
 
 def fit_classifier(data: Development, options: FitOptions) -> Classifier:
     """Fit the algorithm that ``options`` name on ``data``."""
-    if isinstance(options, ScorecardOptions):
-        return fit_scorecard(data, options)
-    return fit_boosted_trees(data, options)
+    # One thread adds in one order, so the same data give the same bundle on any number of cores; and on a
+    # busy machine the linear algebra's threads wait for each other a hundred times longer than they work.
+    with threadpool_limits(limits=1):
+        if isinstance(options, ScorecardOptions):
+            return fit_scorecard(data, options)
+        return fit_boosted_trees(data, options)
 
 
 def fit_candidate(name: str, data: Development, options: CandidateOptions) -> Candidate:

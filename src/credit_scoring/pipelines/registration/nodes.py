@@ -55,7 +55,7 @@ def register_candidates(
         raise RegistryError("Registration needs an MLflow run to take the bundles from; enable it in mlflow.yml.")
     registry = MlflowRegistry(model_name(portfolio))
     candidates = {}
-    for name in sorted(key.removesuffix("_bundle") for key in trained if key.endswith("_bundle")):
+    for name in [key.removesuffix("_bundle") for key in trained if key.endswith("_bundle")]:
         bundle: ModelBundle = trained[f"{name}_bundle"]
         tags = _tags(bundle, trained[f"{name}_summary"], evaluation_metrics["candidates"][name], ingestion_summary)
         candidates[name] = Candidate(to_files(bundle), tags, _description(portfolio, bundle, tags))
