@@ -11,7 +11,7 @@ from kedro.framework.cli.project import run as kedro_run
 
 from credit_scoring.pipelines.configuration import DEFAULT_PORTFOLIO
 from credit_scoring.pipelines.faults import told
-from credit_scoring.pipelines.summary import print_summary
+from credit_scoring.pipelines.summary import summary
 
 # Bundles are a few small files; a progress bar for each would bury the run's own lines.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -33,7 +33,7 @@ def _run(**options: Any) -> Any:
             raise
         raise click.ClickException(fault) from exc
     if not (options["pipeline"] or options["pipelines"]):
-        print_summary(Path.cwd(), options["env"] or DEFAULT_PORTFOLIO)
+        click.echo(summary(Path.cwd(), options["env"] or DEFAULT_PORTFOLIO))
     return result
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credit_scoring.core.features.declared import FeatureDeclaration
-from credit_scoring.core.scorecard import SMOOTHING, FeatureBins, Scorecard, ScorecardData
+from credit_scoring.core.scorecard import PRIOR_ROWS, PRIOR_ROWS_OF_A_STATE, FeatureBins, Scorecard, ScorecardData
 from credit_scoring.core.scoring import Matrix, ModelBundle
 from credit_scoring.core.training.binning import fit_bins
 from credit_scoring.core.training.options import ScorecardOptions
@@ -54,10 +54,22 @@ def test_weight_of_evidence_is_that_of_the_textbook():
     counted = BINS.counted(values, is_bad)
     assert counted.goods == (1, 1, 3, 0, 1)
     assert counted.bads == (2, 1, 0, 1, 0)
-    for goods, bads, woe in zip(counted.goods, counted.bads, counted.woe, strict=True):
-        share_of_goods = (goods + SMOOTHING) / (6 + SMOOTHING)
-        share_of_bads = (bads + SMOOTHING) / (4 + SMOOTHING)
+    prior_rows = [PRIOR_ROWS] * 3 + [PRIOR_ROWS_OF_A_STATE] * 2
+    for goods, bads, rows, woe in zip(counted.goods, counted.bads, prior_rows, counted.woe, strict=True):
+        share_of_goods = goods / 6 + rows / 10
+        share_of_bads = bads / 4 + rows / 10
         assert woe == pytest.approx(np.log(share_of_goods / share_of_bads), abs=1e-12)
+
+
+def test_a_handful_of_missing_values_proves_little_and_many_prove_much():
+    def woe_of_missing(applicants: int) -> float:
+        values = np.concatenate([np.linspace(0, 2, 10_000, dtype=np.float32), np.full(applicants, NAN)])
+        is_bad = (np.arange(len(values)) % 4 == 0).astype(np.int8)
+        is_bad[10_000:] = 0
+        return BINS.counted(values, is_bad).woe[-1]
+
+    assert 0 < woe_of_missing(2) < 0.15
+    assert woe_of_missing(2000) > 2
 
 
 def test_a_bin_without_applicants_is_the_average_applicant():

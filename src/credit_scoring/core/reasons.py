@@ -10,6 +10,9 @@ from credit_scoring.core.declaration_checks import MISSING_SUFFIX
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import Floats, Matrix
 
+MATERIAL_POINTS = 0.05
+"""Below this a loss would be told as 0.0 points, so it is no reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class GivenReason:
@@ -31,7 +34,7 @@ def reasons(features: Matrix, contributions: Floats, names: Sequence[str], portf
         portfolio: The declaration that the scored bundle carries.
 
     Contributions are added up per code first, so a code is given only when all of its features together
-    cost points; equal losses keep the declared order of features.
+    cost at least ``MATERIAL_POINTS``; equal losses keep the declared order of features.
     """
     total: dict[str, float] = defaultdict(float)
     costliest: dict[str, tuple[float, str]] = {}
@@ -40,7 +43,7 @@ def reasons(features: Matrix, contributions: Floats, names: Sequence[str], portf
         total[code] += float(points)
         if code not in costliest or points < costliest[code][0]:
             costliest[code] = (float(points), name)
-    lost = sorted((item for item in total.items() if item[1] < 0), key=lambda item: item[1])
+    lost = sorted((item for item in total.items() if item[1] <= -MATERIAL_POINTS), key=lambda item: item[1])
     return [
         GivenReason(code, _text(code, costliest[code][1], portfolio), costliest[code][1], -points)
         for code, points in lost[: portfolio.policy.max_reasons]

@@ -32,6 +32,6 @@ class StickySplit:
     def route(self, applicant_id: str) -> Route:
         """Return the challenger's arm when the applicant's draw falls below its share."""
         share = self.experiment.challenger_share
-        if salted_draw(self.experiment.salt, applicant_id) < share:
+        if salted_draw("experiment", self.experiment.salt, applicant_id) < share:
             return Route("challenger", share)
         return Route("champion", 1 - share)

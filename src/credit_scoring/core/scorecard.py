@@ -12,8 +12,11 @@ from pydantic import BaseModel, ConfigDict
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
-SMOOTHING = 0.5
-"""Rows added to each class of a bin, so that a pure bin has a finite weight of evidence."""
+PRIOR_ROWS = 0.5
+"""Average applicants added to a regular bin, so that one without bads has a finite weight of evidence."""
+
+PRIOR_ROWS_OF_A_STATE = 20.0
+"""The same for special and missing values, whose bins may be of any size: a few applicants prove little."""
 
 
 class FeatureBins(BaseModel):
@@ -22,7 +25,8 @@ class FeatureBins(BaseModel):
     Regular bins come first: for a number, bin i holds ``edges[i-1] <= value < edges[i]`` in float32; for a
     category, ``groups[position]`` names its bin. Then one bin per special value, and the bin of missing
     values last. ``woe[b] = ln(share of goods in b / share of bads in b)`` on the development part (Siddiqi
-    2006, Credit Risk Scorecards, ch. 6); it is 0, the average applicant, where a bin held no applicant.
+    2006, Credit Risk Scorecards, ch. 6), each share raised by the bin's prior rows over all rows; so it is 0,
+    the average applicant, where a bin held no applicant.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,10 +62,8 @@ class FeatureBins(BaseModel):
         bins = self.assign(values)
         bads = np.bincount(bins, weights=is_bad, minlength=size)
         goods = np.bincount(bins, minlength=size) - bads
-        woe = np.log((goods + SMOOTHING) / (goods.sum() + SMOOTHING)) - np.log(
-            (bads + SMOOTHING) / (bads.sum() + SMOOTHING)
-        )
-        woe = np.where(goods + bads > 0, woe, 0.0)
+        prior = np.where(np.arange(size) < self.regular, PRIOR_ROWS, PRIOR_ROWS_OF_A_STATE) / len(values)
+        woe = np.log((goods / goods.sum() + prior) / (bads / bads.sum() + prior))
         return self.model_copy(
             update={
                 "goods": tuple(int(n) for n in goods),

@@ -8,7 +8,7 @@ from credit_scoring.core.portfolio import Split
 
 def part_of(applicant_id: str, split: Split) -> str:
     """Return ``development``, ``holdout`` or ``stream``; the same for the same applicant for ever."""
-    draw = salted_draw(split.salt, applicant_id)
+    draw = salted_draw("split", split.salt, applicant_id)
     if draw < split.development:
         return "development"
     return "holdout" if draw < split.development + split.holdout else "stream"

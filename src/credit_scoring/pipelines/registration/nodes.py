@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.adapters.model_registry import Candidate, MlflowRegistry
-from credit_scoring.core.bundles import to_files
+from credit_scoring.core.bundles import digest, to_files
 from credit_scoring.core.errors import RegistryError
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles
@@ -48,7 +48,8 @@ def register_candidates(
         The versions of this run, the roles that hold now, and the holdout figures of each.
 
     Raises:
-        RegistryError: If there is no MLflow run to register from, or a role names no candidate.
+        RegistryError: If there is no MLflow run to register from, a bundle was altered after its training, or
+            a role names no candidate.
     """
     run = mlflow.active_run()
     if run is None:
@@ -57,8 +58,14 @@ def register_candidates(
     candidates = {}
     for name in [key.removesuffix("_bundle") for key in trained if key.endswith("_bundle")]:
         bundle: ModelBundle = trained[f"{name}_bundle"]
-        tags = _tags(bundle, trained[f"{name}_summary"], evaluation_metrics["candidates"][name], ingestion_summary)
-        candidates[name] = Candidate(to_files(bundle), tags, _description(portfolio, bundle, tags))
+        training: dict[str, Any] = trained[f"{name}_summary"]
+        files = to_files(bundle)
+        if digest(files) != training["digest"]:
+            raise RegistryError(
+                f"The bundle of '{name}' is not the one that training wrote. Run the training pipeline."
+            )
+        tags = _tags(bundle, training, evaluation_metrics["candidates"][name], ingestion_summary)
+        candidates[name] = Candidate(files, tags, _description(portfolio, bundle, tags))
     refs = registry.register(run.info.run_id, candidates)
     roles = _roles(portfolio, refs, first_roles)
     registry.mirror(roles)
