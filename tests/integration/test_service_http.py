@@ -64,7 +64,7 @@ def client(app: FastAPI) -> Client:
 
 def applicant_in(arm: str) -> str:
     names = (f"applicant-{number}" for number in range(1000))
-    return next(name for name in names if (salted_draw(SALT, name) < 0.1) == (arm == "challenger"))
+    return next(name for name in names if (salted_draw("experiment", SALT, name) < 0.1) == (arm == "challenger"))
 
 
 def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
@@ -163,7 +163,8 @@ MALFORMED = {
 @pytest.mark.parametrize("content", MALFORMED.values(), ids=MALFORMED)
 def test_a_body_that_is_no_json_is_refused(client, content):
     response = client.post("/v1/decisions", content=content, headers=JSON)
-    assert_problem(response, 400, "malformed_json")
+    told = assert_problem(response, 422, "malformed_json")
+    assert told["errors"][0]["pointer"] == ""
     assert VALUE_SENT not in response.text
 
 

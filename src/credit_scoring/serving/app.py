@@ -48,7 +48,7 @@ def _add_routes(app: FastAPI, decider: Decider, body: type[BaseModel]) -> None:
         "/v1/decisions",
         summary="Decide one application",
         response_model=Decision,
-        responses=responses(400, 404, 413, 415, 422, 500, 503, 504),
+        responses=responses(404, 413, 415, 422, 500, 503, 504),
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
     async def decide(request: Request) -> Response:

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from starlette.requests import Request
 
 from credit_scoring.core.records import Json
-from credit_scoring.serving.http_errors import RefusedBodyError, invalid_body
+from credit_scoring.serving.http_errors import Fault, RefusedBodyError, invalid_body
 
 LARGEST_BODY_BYTES = 2**20
 
@@ -33,8 +33,9 @@ async def read_body(request: Request, model: type[BaseModel]) -> CheckedBody:
     try:
         received = from_json(content)
     except ValueError as exc:
+        fault = Fault(pointer="", code="malformed_json", detail="is not JSON in UTF-8")
         raise RefusedBodyError(
-            HTTPStatus.BAD_REQUEST, "malformed_json", "The body is not JSON in UTF-8. Send one JSON object."
+            HTTPStatus.UNPROCESSABLE_ENTITY, fault.code, "The body is not JSON in UTF-8. Send one JSON object.", [fault]
         ) from exc
     try:
         return CheckedBody(model.model_validate_json(content), received)
