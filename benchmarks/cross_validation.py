@@ -42,8 +42,8 @@ def all_rows(portfolio_name: str) -> Development:
     valid = check_rows(pl.read_csv(received, infer_schema=False), portfolio).valid
     moment = portfolio.as_of.moment(None, datetime.now(UTC))
     plan = FeatureSet.of(portfolio)
-    events = {table: frame.lazy() for table, frame in event_tables(valid, portfolio).items()}
-    features = plan.compute(with_as_of(application_table(valid, portfolio), moment).lazy(), events)
+    events = event_tables(valid, portfolio)
+    features = plan.compute(with_as_of(application_table(valid, portfolio), moment), events)
     rows, is_bad = labelled(features, outcome_table(valid, portfolio))
     return Development(portfolio, plan, to_matrix(rows, plan.names), is_bad)
 

@@ -62,7 +62,7 @@ def taiwan_tables(taiwan_checked: CheckedRows, taiwan: Portfolio) -> tuple[pl.Da
 @pytest.fixture(scope="session")
 def taiwan_features(taiwan_tables: tuple[pl.DataFrame, dict[str, pl.DataFrame]], taiwan: Portfolio) -> pl.DataFrame:
     applicants, events = taiwan_tables
-    return FeatureSet.of(taiwan).compute(applicants.lazy(), {table: frame.lazy() for table, frame in events.items()})
+    return FeatureSet.of(taiwan).compute(applicants, events)
 
 
 @pytest.fixture(scope="session")

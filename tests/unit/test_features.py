@@ -160,7 +160,7 @@ def naive_feature(name: str, applicant: Row, events: Sequence[Row], features: Ma
 
 
 def compute(plan: FeatureSet, applicants: pl.DataFrame, events: pl.DataFrame | None) -> pl.DataFrame:
-    return plan.compute(applicants.lazy(), {} if events is None else {"payments": events.lazy()})
+    return plan.compute(applicants, {} if events is None else {"payments": events})
 
 
 def bits(frame: pl.DataFrame) -> list[tuple[object, ...]]:
@@ -515,5 +515,5 @@ def test_the_shipped_features_hold_for_one_applicant_as_for_all(
     for row in range(0, applicants.height, 1500):
         one = applicants[row]
         own = events["statements"].filter(pl.col("applicant_id") == one["applicant_id"].item())
-        got = plan.compute(one.lazy(), {"statements": own.lazy()})
+        got = plan.compute(one, {"statements": own})
         assert bits(got) == bits(taiwan_features[row])

@@ -34,8 +34,8 @@ class Facts:
 class FactTables:
     """The applicants table, one row, and the event tables of one applicant, as ``FeatureSet.compute`` reads them."""
 
-    applicants: pl.LazyFrame
-    events: Mapping[str, pl.LazyFrame]
+    applicants: pl.DataFrame
+    events: Mapping[str, pl.DataFrame]
 
 
 def fact_tables(facts: Facts, applicant_id: str, as_of: datetime, portfolio: Portfolio) -> FactTables:
@@ -43,7 +43,7 @@ def fact_tables(facts: Facts, applicant_id: str, as_of: datetime, portfolio: Por
     columns = portfolio.application_columns
     row = {"applicant_id": [applicant_id], "as_of": [as_of]} | {name: [facts.fields.get(name)] for name in columns}
     keys: dict[str, pl.DataType] = {"applicant_id": pl.String(), "as_of": MOMENT}
-    applicants = pl.LazyFrame(row, schema=keys | _types(columns))
+    applicants = pl.DataFrame(row, schema=keys | _types(columns))
     return FactTables(
         applicants,
         {
@@ -54,14 +54,14 @@ def fact_tables(facts: Facts, applicant_id: str, as_of: datetime, portfolio: Por
     )
 
 
-def _event_table(events: Sequence[Event], applicant_id: str, columns: Mapping[str, Column]) -> pl.LazyFrame:
+def _event_table(events: Sequence[Event], applicant_id: str, columns: Mapping[str, Column]) -> pl.DataFrame:
     rows = {
         "applicant_id": [applicant_id] * len(events),
         "occurred_at": [event.occurred_at for event in events],
         "event_number": [event.event_number for event in events],
     } | {name: [event.values.get(name) for event in events] for name in columns}
     keys: dict[str, pl.DataType] = {"applicant_id": pl.String(), "occurred_at": MOMENT, "event_number": pl.Int32()}
-    return pl.LazyFrame(rows, schema=keys | _types(columns))
+    return pl.DataFrame(rows, schema=keys | _types(columns))
 
 
 def _types(columns: Mapping[str, Column]) -> dict[str, pl.DataType]:

@@ -37,7 +37,7 @@ def golden_application(portfolio: Portfolio) -> tuple[pl.DataFrame, dict[str, pl
 def golden_points(bundle: ModelBundle) -> float:
     """Return ``points_exact`` of the made-up applicant under ``bundle``."""
     applicants, events = golden_application(bundle.portfolio)
-    features = bundle.plan.compute(applicants.lazy(), {table: frame.lazy() for table, frame in events.items()})
+    features = bundle.plan.compute(applicants, events)
     return float(score(to_matrix(features, bundle.plan.names), bundle).points_exact[0])
 
 

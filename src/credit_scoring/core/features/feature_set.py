@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +16,15 @@ import polars as pl
 from credit_scoring.core.errors import MissingInputsError
 from credit_scoring.core.features.declared import FeatureDeclaration, TimeSince, Window
 from credit_scoring.core.features.expressions import layers, row_expression
+from credit_scoring.core.features.prepared import PreparedPlan
 from credit_scoring.core.features.windows import aggregate_events
 from credit_scoring.core.portfolio import Column, Portfolio
+
+APPLICANTS = "applicants"
+"""Name of the applicants table among the tables; no event table may have it."""
+
+_THREAD = threading.local()
+_MOST_PLANS = 32
 
 COMPUTATION_VERSION = 1
 """Part of every feature-set version: raise it when a declared kind changes its meaning."""
@@ -64,7 +72,7 @@ class FeatureSet:
         }
         return "fs-" + hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]
 
-    def compute(self, applicants: pl.LazyFrame, events: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+    def compute(self, applicants: pl.DataFrame, events: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """Compute every scored feature; training, batch decisions and the service all call this.
 
         Args:
@@ -80,15 +88,31 @@ class FeatureSet:
         Raises:
             MissingInputsError: If a table lacks a column that a feature reads.
         """
-        plan = self._plan(nw.from_native(applicants), {t: nw.from_native(e) for t, e in events.items()})
-        # The streaming engine adds partial sums in any order; a value must not depend on that.
-        computed: pl.DataFrame = plan.to_native().collect(engine="in-memory")
-        order = applicants.select("applicant_id").collect()
+        tables = {**events, APPLICANTS: applicants}
+        computed = self._prepared(tables).run(tables)
+        order = applicants.select("applicant_id")
         return order.join(computed, on="applicant_id", how="left", maintain_order="left", validate="1:1")
 
-    def _plan(self, applicants: nw.LazyFrame[Any], events: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
+    def _prepared(self, tables: Mapping[str, pl.DataFrame]) -> PreparedPlan:
+        """Return the plan over tables of these schemas, built at most once per thread."""
+        schemas = {table: frame.schema for table, frame in tables.items()}
+        key = (self.version, *((table, *schema.items()) for table, schema in sorted(schemas.items())))
+        plans: dict[object, PreparedPlan] = _THREAD.__dict__.setdefault("plans", {})
+        if key not in plans:
+            if len(plans) >= _MOST_PLANS:
+                plans.clear()
+            plans[key] = PreparedPlan(self._lowered, schemas)
+        return plans[key]
+
+    def _lowered(self, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+        frames = {table: nw.from_native(frame) for table, frame in tables.items()}
+        lowered: pl.LazyFrame = self.plan(frames.pop(APPLICANTS), frames).to_native()
+        return lowered
+
+    def plan(self, applicants: nw.LazyFrame[Any], events: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
+        """Return the computation on lazy frames of any engine; see ``compute`` for tables and result."""
         read = self._columns_read
-        _require("applicants", applicants, {"applicant_id", "as_of", *read})
+        _require(APPLICANTS, applicants, {"applicant_id", "as_of", *read})
         rows = applicants.select("applicant_id", "as_of", *sorted(read))
         moments = rows.select("applicant_id", "as_of")
         for table, declared in self._windows.items():

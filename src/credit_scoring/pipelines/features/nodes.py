@@ -40,8 +40,8 @@ def compute_features(
         )
     moment = portfolio.as_of.moment(options.decided_at, datetime.min.replace(tzinfo=UTC))
     plan = FeatureSet.of(portfolio)
-    events = {table: load().lazy() for table, load in validated_events.items()}
-    features = plan.compute(with_as_of(validated_applicants, moment).lazy(), events)
+    events = {table: load() for table, load in validated_events.items()}
+    features = plan.compute(with_as_of(validated_applicants, moment), events)
     described = {
         "feature_set": plan.version,
         "as_of": moment.isoformat(),
