@@ -33,6 +33,7 @@ settings.load_profile("project")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate-golden", action="store_true", help="rewrite the files in tests/golden")
+    parser.addoption("--update-readme", action="store_true", help="write what the README's commands print into it")
 
 
 @pytest.fixture(scope="session")

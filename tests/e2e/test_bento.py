@@ -1,14 +1,13 @@
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from server_process import await_ready, free_port
 from service_package import body, stage
 
 from credit_scoring.core.scoring import ModelBundle
@@ -27,13 +26,6 @@ def bentoml(*arguments: str, cwd: Path, home: Path) -> subprocess.CompletedProce
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     return os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"} | more
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +75,6 @@ def service(tag: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     finally:
         process.terminate()
         assert process.wait(30) == 0
-
-
-def await_ready(client: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if client.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    pytest.fail(f"The service did not become ready:\n{log.read_text()}")
 
 
 def test_the_bento_has_the_portfolios_name_and_carries_no_data(tag, home):

@@ -1,0 +1,128 @@
+"""The README's own commands, on the whole shipped portfolio; ``--update-readme`` writes what they printed into it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from server_process import await_ready, free_port
+
+PROJECT = Path(__file__).parents[2]
+README = PROJECT / "README.md"
+SOURCES = (
+    ".telemetry",
+    "bentofile.yaml",
+    "conf",
+    "data/1_raw",
+    "pyproject.toml",
+    "requirements-service.lock",
+    "service.py",
+    "src",
+)
+
+
+class Checkout:
+    """A copy of the project in which commands run as the README gives them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in SOURCES:
+            source, target = PROJECT / name, root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, target)
+        commands = str(Path(sys.executable).parent)
+        self.environment = os.environ | {
+            "BENTOML_DO_NOT_TRACK": "true",
+            "BENTOML_HOME": str(root / "bentos"),
+            "PATH": f"{commands}:{os.environ['PATH']}",
+        }
+
+    def run(self, command: str) -> str:
+        shell = ["bash", "-c", command]
+        told = subprocess.run(shell, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stderr
+        return told.stdout
+
+
+def block(name: str) -> str:
+    """The fenced text of a marked block of the README."""
+    found = re.search(_pattern(name), README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, f"README.md has no block '{name}'"
+    return found[2].strip("\n")
+
+
+def agree(name: str, printed: str, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--update-readme"):
+        text = README.read_text(encoding="utf-8")
+        README.write_text(re.sub(_pattern(name), lambda m: f"{m[1]}{printed}\n{m[3]}", text, flags=re.DOTALL))
+    assert block(name) == printed, "The README tells otherwise; see --update-readme in tests/e2e/test_readme.py."
+
+
+def _pattern(name: str) -> str:
+    return rf"(<!-- {name}\b[^\n]*-->\n```\w+\n)(.*?)(```\n<!-- end of {name} -->)"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    return Checkout(tmp_path_factory.mktemp("readme"))
+
+
+@pytest.fixture(scope="module")
+def printed(checkout: Checkout) -> str:
+    """What ``make run`` prints in a new checkout, once the environment is there."""
+    return checkout.run("kedro run --env=taiwan_cards").strip("\n")
+
+
+@pytest.fixture(scope="module")
+def port(checkout: Checkout, printed: str) -> Iterator[int]:
+    """The port on which what ``make serve`` starts is ready."""
+    chosen, log = free_port(), checkout.root / "serve.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["credit-scoring", "serve", "--portfolio", "taiwan_cards", "--port", str(chosen)],
+            cwd=checkout.root,
+            env=checkout.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{chosen}", timeout=10) as client:
+            await_ready(client, process, log)
+        yield chosen
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_make_run_ends_with_the_summary_that_the_readme_shows(printed: str, checkout: Checkout, request):
+    agree("summary", printed, request)
+    assert (checkout.root / "data/4_models/taiwan_cards/evaluation/report.html").exists()
+
+
+def test_the_request_of_the_readme_gets_the_answer_that_it_shows(port: int, checkout: Checkout, request):
+    answer = json.loads(checkout.run(block("request").replace("127.0.0.1:3000", f"127.0.0.1:{port}")))
+    shown = {"decision_id": "9b2f6c1e-7d43-4f0a-8a55-3c1d2e4f5a6b", "request_id": "5c0d9e8f7a6b4c3d2e1f0a9b8c7d6e5f"}
+    agree("answer", json.dumps({name: shown.get(name, value) for name, value in answer.items()}, indent=4), request)
+
+
+def test_an_applicant_of_the_portfolio_needs_no_fields(port: int):
+    body = {"application_id": "loan-2", "applicant_id": "4711"}
+    answer = httpx.post(f"http://127.0.0.1:{port}/v1/decisions", json=body, timeout=10).json()
+    assert answer["features_from"] == "store"
+    read = httpx.get(f"http://127.0.0.1:{port}/v1/decisions/{answer['decision_id']}", timeout=10).json()
+    assert answer.items() <= read.items()
+
+
+def test_the_benchmark_table_is_the_kept_result():
+    kept = json.loads((PROJECT / "benchmarks/results/cross_validation_taiwan_cards.json").read_text(encoding="utf-8"))
+    text = README.read_text(encoding="utf-8")
+    for name, found in kept["candidates"].items():
+        assert f"| {name} | {found['auc_mean']:.4f} |" in text
+    assert kept["commit"] in text
