@@ -1,6 +1,7 @@
 """Kedro hooks: tracking only, never data."""
 
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from pydantic import BaseModel
 
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.portfolio import Portfolio
+
+with warnings.catch_warnings(record=True):
+    warnings.simplefilter("ignore")
+    # kedro-mlflow defines a model class on import that MLflow has an opinion about, whatever the filters say; nothing
+    # here uses it. Kedro reads these hooks before it loads its plugins.
+    import kedro_mlflow.mlflow  # noqa: F401
 
 
 class TrackingHooks:

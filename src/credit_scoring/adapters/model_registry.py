@@ -1,6 +1,8 @@
 """Registered bundles in MLflow: versions, tags, aliases."""
 
 import logging
+import os
+import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from credit_scoring.core.roles import ROLES, BundleRef, Roles
 logger = logging.getLogger(__name__)
 
 UNFINISHED = "registration"
-"""Tag on a version whose registration has not ended; such a version is never loaded."""
+"""Tag on a version whose registration has not ended, naming host and process; such a version is never loaded."""
 
 STAGES: Mapping[str, str] = {"champion": "Production", "challenger": "Staging"}
 """The tag ``stage`` of each role's holder; a candidate without a role is in Staging too."""
@@ -60,7 +62,7 @@ class MlflowRegistry:
                 created[name] = self._create(run_id, name, candidate)
             refs = {name: self._ref(version) for name, version in created.items()}
             for ref in refs.values():
-                self.files(ref)
+                self._fetched(ref)
         except BaseException:
             for version in created.values():
                 self._client.delete_model_version(self._model, version.version)
@@ -73,8 +75,16 @@ class MlflowRegistry:
         """Return the files of a registered bundle, checked against its digest.
 
         Raises:
-            RegistryError: If the version is absent, or its bundle is not what the digest says.
+            RegistryError: If the version is absent or unfinished, or its bundle is not what the digest says.
         """
+        found = self._fetched(ref)
+        if UNFINISHED in self.tags(ref):
+            raise RegistryError(
+                f"Version {ref.version} of model '{ref.model}' was never wholly registered. Run 'kedro run' again."
+            )
+        return found
+
+    def _fetched(self, ref: BundleRef) -> dict[str, bytes]:
         where = f"version {ref.version} of model '{ref.model}'"
         try:
             source = self._client.get_model_version_download_uri(ref.model, str(ref.version))
@@ -109,7 +119,7 @@ class MlflowRegistry:
             self._model,
             source=f"runs:/{run_id}/bundles/{name}",
             run_id=run_id,
-            tags={**candidate.tags, "digest": digest(candidate.files), "candidate": name, UNFINISHED: "unfinished"},
+            tags={**candidate.tags, "digest": digest(candidate.files), "candidate": name, UNFINISHED: _this_process()},
             description=candidate.description,
         )
 
@@ -131,9 +141,28 @@ class MlflowRegistry:
     def _discard_unfinished(self) -> None:
         """Remove what a run that died left behind; a run that still runs keeps its own."""
         for version in self._client.search_model_versions(f"name='{self._model}'"):
-            if UNFINISHED not in version.tags:
-                continue
-            run = self._client.get_run(str(version.run_id))
-            if RunStatus.is_terminated(RunStatus.from_string(run.info.status)):
+            if UNFINISHED in version.tags and self._is_abandoned(version):
                 self._client.delete_model_version(self._model, version.version)
                 logger.info("Removed version %s, left unfinished by an earlier run.", version.version)
+
+    def _is_abandoned(self, version: ModelVersion) -> bool:
+        """Say whether nobody will finish ``version``; a killed process leaves its run marked as running."""
+        run = self._client.get_run(str(version.run_id))
+        if RunStatus.is_terminated(RunStatus.from_string(run.info.status)):
+            return True
+        host, _, process = version.tags[UNFINISHED].rpartition(":")
+        return host == socket.gethostname() and not _is_alive(int(process))
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

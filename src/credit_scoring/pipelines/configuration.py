@@ -1,5 +1,6 @@
 """Where Kedro finds the configuration: a portfolio is an environment of the same name."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ class PortfolioConfigLoader(OmegaConfigLoader):
         resolvers = {"portfolio": {"name": portfolio}.__getitem__, "oc.env": oc.env}
         super().__init__(conf_source, env, runtime_params, custom_resolvers=resolvers, **kwargs)
 
+    def __getitem__(self, key: str) -> Any:
+        """Return the configuration under ``key``. Raises DeclarationError for a group of parameters nobody reads."""
+        found = super().__getitem__(key)
+        if key == "parameters":
+            shared = OmegaConfigLoader(self.conf_source, env=self.base_env, base_env=self.base_env)[key]
+            _require_known_groups(found, shared)
+        return found
+
 
 def require_portfolio(conf: Path, portfolio: str) -> None:
     """Refuse an environment that declares no portfolio, before anything else can trip over it.
@@ -41,3 +50,13 @@ def require_portfolio(conf: Path, portfolio: str) -> None:
             f"{nearest(portfolio, declared)} Declared: {', '.join(declared) or 'none'}. "
             f"Choose one with --env, or write that file."
         )
+
+
+def _require_known_groups(found: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
+    """Refuse a group that base does not have: nothing reads it, so what it sets would be ignored in silence."""
+    for group in found:
+        if group not in shared:
+            raise DeclarationError(
+                f"There is no group of parameters '{group}'.{nearest(group, shared)} There are: "
+                f"{', '.join(sorted(shared))}. Correct it in conf/*/parameters*.yml or --params."
+            )

@@ -7,7 +7,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from credit_scoring.core.contracts import check_rows
-from credit_scoring.core.errors import TooManyQuarantinedError
+from credit_scoring.core.errors import ContractError, TooManyQuarantinedError
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.tables import application_table, event_tables, outcome_table, protected_table
 
@@ -44,12 +44,15 @@ def split_tables(
     """Return applications, event tables, outcomes and protected attributes, each a table of its own.
 
     Raises:
+        ContractError: If no row was received.
         TooManyQuarantinedError: If more rows were set aside than ``options`` allow.
     """
     rows, quarantined = ingestion_summary["rows_in"], ingestion_summary["rows_quarantined"]
-    if not rows or quarantined / rows > options.max_quarantined_share:
+    if not rows:
+        raise ContractError("The applicants file has a header and no rows. Put the received rows under it.")
+    if quarantined / rows > options.max_quarantined_share:
         worst = "; ".join(f"{r['column']} ({r['rule']})" for r in ingestion_summary["quarantined_by_rule"][:3])
-        raise TooManyQuarantinedError(quarantined, rows, options.max_quarantined_share, worst or "no row arrived")
+        raise TooManyQuarantinedError(quarantined, rows, options.max_quarantined_share, worst)
     return (
         application_table(checked_applicants, portfolio),
         event_tables(checked_applicants, portfolio),

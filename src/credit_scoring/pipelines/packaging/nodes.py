@@ -31,7 +31,9 @@ def build_bento(staged_package: dict[str, Any]) -> dict[str, Any]:
         env={**os.environ, "BENTOML_DO_NOT_TRACK": "true"},
     )
     if told.returncode:
-        raise BundleError(f"'bentoml build' failed: {told.stderr.strip()[-2000:]}")
+        # The last line says what is wrong; those above are progress, or the trace that led there.
+        reason = told.stderr.strip().rpartition("\n")[2][-500:]
+        raise BundleError(f"'bentoml build' failed: {reason}. Mend that, then run 'kedro run --pipeline=packaging'.")
     tag = told.stdout.strip().rpartition("__tag__:")[2]
     TAG_FILE.write_text(f"{tag}\n", encoding="utf-8")
     return {**staged_package, "bento": tag}
