@@ -20,8 +20,10 @@ from credit_scoring.core.training.options import (
     BoostedTreesOptions,
     CalibrationOptions,
     CandidateOptions,
+    FitOptions,
     ScorecardOptions,
 )
+from credit_scoring.core.training.tuning import tune
 
 QUICK = CandidateOptions(
     fit=BoostedTreesOptions(algorithm="boosted_trees", rounds=10, max_depth=2, learning_rate=0.3),
@@ -139,3 +141,31 @@ def test_no_information_is_told_with_a_remedy(development: Development):
     options = QUICK.model_copy(update={"fit": ScorecardOptions(algorithm="scorecard")})
     with pytest.raises(TrainingError, match="No feature reaches an information value"):
         fit_candidate("x", nothing, options)
+
+
+def tuned(development: Development, fit: FitOptions, trials: int) -> FitOptions:
+    tuning = {"trials": trials, "folds": 2, "seed": 3}
+    return tune(development, CandidateOptions(fit=fit, tuning=tuning))
+
+
+def test_without_trials_the_configured_options_are_taken(development: Development):
+    fit = ScorecardOptions(algorithm="scorecard", max_bins=4)
+    assert tuned(development, fit, trials=0) is fit
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        ScorecardOptions(algorithm="scorecard", max_features=20),
+        BoostedTreesOptions(algorithm="boosted_trees", rounds=100, max_depth=3, learning_rate=0.005),
+    ],
+)
+def test_tuning_searches_the_same_way_again_and_never_ends_below_the_configured_options(
+    development: Development, fit: FitOptions
+):
+    small = development.rows(np.arange(1_200))
+    found = tuned(small, fit, trials=3)
+    assert found == tuned(small, fit, trials=3)
+    folds = CalibrationOptions(folds=2, seed=3)
+    configured, best = (roc_auc_score(small.is_bad, out_of_fold_margins(small, o, folds)) for o in (fit, found))
+    assert best >= configured
