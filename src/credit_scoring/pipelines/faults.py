@@ -10,7 +10,7 @@ from alembic.util.exc import CommandError
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from credit_scoring.core.errors import CreditScoringError
 
@@ -39,7 +39,7 @@ def _worded(cause: BaseException, where: str | None) -> str | None:
             told = str(cause)
         case MlflowException() | SQLAlchemyError() | CommandError():
             told = (
-                f"MLflow's tracking store cannot be used: {_first_line(cause)}. Check MLFLOW_TRACKING_URI and "
+                f"MLflow's tracking store cannot be used: {_store_fault(cause)}. Check MLFLOW_TRACKING_URI and "
                 f"conf/base/mlflow.yml, that its server runs, and that its disk is writable and not full. If another "
                 f"run was just creating it, run again."
             )
@@ -71,6 +71,12 @@ def _named(where: str | None) -> str:
 
 def _mended() -> str:
     return f"Replace it if it was received; if a pipeline made it, {_WRITE_AGAIN}."
+
+
+def _store_fault(cause: BaseException) -> str:
+    """Return what the database itself said; what is wrapped around it tells of sessions and flushes."""
+    said = next((c.orig for c in _causes(cause) if isinstance(c, DBAPIError) and c.orig), cause)
+    return _first_line(said)
 
 
 def _file_fault(cause: OSError | EOFError, where: str | None) -> str:
