@@ -214,7 +214,6 @@ def test_a_tracking_store_that_cannot_be_used_is_told(ran, uri, word):
     assert ran.state() == before
 
 
-@pytest.mark.xfail(reason="register_candidates registers before it knows that it can give the roles", strict=True)
 @pytest.mark.parametrize(
     ("arguments", "database", "words"),
     [
@@ -228,6 +227,12 @@ def test_roles_that_cannot_be_given_are_told_before_anything_is_registered(fresh
     assert_one_message(fresh.run("--pipeline=registration", *arguments.split(), **variables), *words)
     assert fresh.registered() == []
     assert fresh.roles() == fresh.aliases() == {}
+
+
+def test_a_model_trained_again_is_not_registered_with_the_figures_of_its_predecessor(fresh):
+    assert fresh.run("--pipeline=training", "--params=boosted_trees.fit.rounds=2").code == 0
+    assert_one_message(fresh.run("--pipeline=registration"), "boosted_trees", "evaluation")
+    assert fresh.registered() == []
 
 
 def test_a_tracking_server_that_is_down_does_not_keep_anybody_waiting(ran):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from credit_scoring.core.bundles import digest, to_files
 from credit_scoring.core.calibration_checks import (
     CalibrationError,
     CalibrationLine,
@@ -67,7 +68,7 @@ class BandRow:
 
 @dataclass(frozen=True, slots=True)
 class CandidateEvaluation:
-    """One candidate on the holdout part.
+    """One candidate, named by its bundle's ``digest``, on the holdout part.
 
     ``brier_of_average`` is the Brier score of giving everybody the bad rate: what a useful model must undercut.
     ``approved`` and ``approved_bad_rate`` follow the declared cut-off; ``clipped`` is the share of applicants
@@ -76,6 +77,7 @@ class CandidateEvaluation:
 
     algorithm: str
     feature_set: str
+    digest: str
     auc: Estimate
     gini: Estimate
     ks: float
@@ -179,6 +181,7 @@ def evaluate_candidate(
     return CandidateEvaluation(
         algorithm=bundle.classifier.algorithm,
         feature_set=bundle.plan.version,
+        digest=digest(to_files(bundle)),
         auc=area,
         gini=Estimate.of(gini(area.value), 2 * area.error),
         ks=kolmogorov_smirnov(is_bad, -scores.points_exact),

@@ -1,6 +1,7 @@
 """Nodes of the registration pipeline."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.environment import Environment
 from credit_scoring.hooks import git_commit
+from credit_scoring.ports import RoleBook
 
 SHOWN = ("auc_roc", "gini", "ks", "brier", "calibration_slope")
 """Holdout figures that travel with a registered version as tags."""
@@ -35,6 +37,7 @@ class FirstRoles(BaseModel):
 def register_candidates(
     portfolio: Portfolio,
     evaluation_metrics: dict[str, Any],
+    evaluation_report: str,
     ingestion_summary: dict[str, Any],
     first_roles: FirstRoles,
     **trained: Any,
@@ -48,26 +51,32 @@ def register_candidates(
         The versions of this run, the roles that hold now, and the holdout figures of each.
 
     Raises:
-        RegistryError: If there is no MLflow run to register from, a bundle was altered after its training, or
-            a role names no candidate.
+        RegistryError: If there is no MLflow run to register from, a bundle is not the one that was trained and
+            evaluated, or a role names no candidate.
+        RecordsError: If the records database cannot be opened; nothing is registered then.
     """
     run = mlflow.active_run()
     if run is None:
         raise RegistryError("Registration needs an MLflow run to take the bundles from; enable it in mlflow.yml.")
+    names = [key.removesuffix("_bundle") for key in trained if key.endswith("_bundle")]
+    _require_candidates(first_roles, names)
+    # Opened first: when roles cannot be recorded, nothing may be registered either.
+    book = RoleRepository(open_database(Environment().database_url))
+    shared = {
+        "dataset_version": ingestion_summary["dataset_version"],
+        "evaluation_report": hashlib.sha256(evaluation_report.encode()).hexdigest(),
+        "git_commit": git_commit(Path.cwd()),
+        "stage": "Staging",
+    }
+    candidates = {
+        name: _candidate(
+            name, trained[f"{name}_bundle"], trained[f"{name}_summary"], evaluation_metrics["candidates"][name], shared
+        )
+        for name in names
+    }
     registry = MlflowRegistry(model_name(portfolio))
-    candidates = {}
-    for name in [key.removesuffix("_bundle") for key in trained if key.endswith("_bundle")]:
-        bundle: ModelBundle = trained[f"{name}_bundle"]
-        training: dict[str, Any] = trained[f"{name}_summary"]
-        files = to_files(bundle)
-        if digest(files) != training["digest"]:
-            raise RegistryError(
-                f"The bundle of '{name}' is not the one that training wrote. Run the training pipeline."
-            )
-        tags = _tags(bundle, training, evaluation_metrics["candidates"][name], ingestion_summary)
-        candidates[name] = Candidate(files, tags, _description(portfolio, bundle, tags))
     refs = registry.register(run.info.run_id, candidates)
-    roles = _roles(portfolio, refs, first_roles)
+    roles = _roles(book, portfolio, refs, first_roles)
     registry.mirror(roles)
     return {
         "registered": {name: ref.model_dump(mode="json") for name, ref in refs.items()},
@@ -81,14 +90,15 @@ def model_name(portfolio: Portfolio) -> str:
     return f"credit_scoring_{portfolio.name}"
 
 
-def _roles(portfolio: Portfolio, refs: Mapping[str, BundleRef], first: FirstRoles) -> Roles:
-    absent = {first.champion, first.challenger} - refs.keys()
-    if absent or first.champion == first.challenger:
+def _require_candidates(first: FirstRoles, names: Sequence[str]) -> None:
+    if {first.champion, first.challenger} - set(names) or first.champion == first.challenger:
         raise RegistryError(
             f"'registration' names {first.champion} as champion and {first.challenger} as challenger; they must be two "
-            f"of {', '.join(sorted(refs))}. Correct conf/base/parameters_registration.yml."
+            f"of {', '.join(sorted(names))}. Correct conf/base/parameters_registration.yml."
         )
-    book = RoleRepository(open_database(Environment().database_url))
+
+
+def _roles(book: RoleBook, portfolio: Portfolio, refs: Mapping[str, BundleRef], first: FirstRoles) -> Roles:
     experiment = Experiment(
         id=f"{portfolio.name}-1", salt=f"{portfolio.name}-1", challenger_share=first.challenger_share
     )
@@ -98,29 +108,37 @@ def _roles(portfolio: Portfolio, refs: Mapping[str, BundleRef], first: FirstRole
     )
 
 
-def _tags(
-    bundle: ModelBundle, summary: Mapping[str, Any], judged: Mapping[str, Any], ingestion: Mapping[str, Any]
-) -> dict[str, str]:
+def _candidate(
+    name: str,
+    bundle: ModelBundle,
+    training: Mapping[str, Any],
+    judged: Mapping[str, Any],
+    shared: Mapping[str, str],
+) -> Candidate:
+    """Return what is registered of one candidate, once training, evaluation and bundle speak of the same model."""
+    files = to_files(bundle)
+    for step, told in (("training", training["digest"]), ("evaluation", judged["digest"])):
+        if told != digest(files):
+            raise RegistryError(
+                f"The bundle of '{name}' is not the one that the {step} pipeline told of. Run 'kedro run' again, or "
+                f"the pipelines from training on."
+            )
     figures = {
         "auc_roc": judged["auc"]["value"],
         "gini": judged["gini"]["value"],
         "ks": judged["ks"],
         "brier": judged["brier"],
         "calibration_slope": judged["calibration"]["slope"]["value"],
-        "training_duration_s": summary["training_duration_s"],
+        "training_duration_s": training["training_duration_s"],
     }
-    return {
+    tags = {
+        **shared,
         "algorithm": bundle.classifier.algorithm,
-        "dataset_version": ingestion["dataset_version"],
         "feature_set": bundle.plan.version,
-        "git_commit": git_commit(Path.cwd()),
-        "stage": "Staging",
-        **{name: f"{value:.6g}" for name, value in figures.items()},
+        **{figure: f"{value:.6g}" for figure, value in figures.items()},
     }
-
-
-def _description(portfolio: Portfolio, bundle: ModelBundle, tags: Mapping[str, str]) -> str:
-    return (
-        f"{bundle.classifier.algorithm} for {portfolio.title}: {len(bundle.plan.names)} features of set "
-        f"{tags['feature_set']}, holdout AUC {tags['auc_roc']}, trained on {tags['dataset_version'][:19]}."
+    description = (
+        f"{bundle.classifier.algorithm} for {bundle.portfolio.title}: {len(bundle.plan.names)} features of set "
+        f"{bundle.plan.version}, holdout AUC {tags['auc_roc']}, trained on {shared['dataset_version'][:19]}."
     )
+    return Candidate(files, tags, description)

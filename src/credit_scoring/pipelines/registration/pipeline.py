@@ -15,6 +15,7 @@ def create_pipeline(**_: object) -> Pipeline:
         inputs={
             "portfolio": "portfolio",
             "evaluation_metrics": "evaluation_metrics",
+            "evaluation_report": "evaluation_report",
             "ingestion_summary": "ingestion_summary",
             "first_roles": "params:registration",
             **trained,
