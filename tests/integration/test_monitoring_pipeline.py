@@ -69,7 +69,7 @@ def test_the_real_stream_has_not_drifted(inputs):
     found, scores = measured(inputs)
     assert scores["drifted_count"] == scores["watched_count"] == 0
     assert {row["level"] for row in found["columns"]} == {"stable"}
-    assert found["period"] == {"part": "stream", "applicants": 10_491}
+    assert found["period"] == {"part": "stream", "applicants": 10_553}
 
 
 def test_drifted_features_are_found_and_nothing_else(inputs, moved):
@@ -88,11 +88,16 @@ def test_the_points_are_watched_but_not_counted_among_features(inputs):
     assert scores["psi_points"] > 0.10
 
 
-def test_a_part_held_against_itself_is_stable_even_if_small(inputs):
-    few = inputs["features_parts"].filter((pl.col("part") != "stream") | (pl.int_range(pl.len()).over("part") < 80))
-    found, scores = measured(inputs, features_parts=few)
-    assert scores["psi_max"] > 0.10
-    assert {row["level"] for row in found["columns"]} == {"stable"}
+def test_small_samples_of_an_unchanged_population_are_hardly_ever_flagged(inputs):
+    parts = inputs["features_parts"]
+    stream = parts.filter(pl.col("part") == "stream")
+    flagged = 0
+    for seed in range(8):
+        few = pl.concat([parts.filter(pl.col("part") != "stream"), stream.sample(80, seed=seed)])
+        found, scores = measured(inputs, features_parts=few)
+        assert scores["psi_max"] > 0.10
+        flagged += {row["level"] for row in found["columns"]} != {"stable"}
+    assert flagged <= 2  # 5 % of reports may flag something; more than 2 of 8 would in 6 of 1,000 such tests
 
 
 def test_the_drifted_features_are_told(inputs, moved, caplog):
