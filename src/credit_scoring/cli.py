@@ -10,6 +10,7 @@ import click
 from kedro import KedroDeprecationWarning
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import pipelines
+from kedro.utils import find_kedro_project
 
 from credit_scoring.core.errors import nearest
 from credit_scoring.pipelines.configuration import DEFAULT_PORTFOLIO
@@ -44,6 +45,8 @@ def _run(**options: Any) -> Any:
     # Kedro 1.7 announces that --pipeline will go one day; both spellings work here.
     warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated", category=KedroDeprecationWarning)
     _tell_once()
+    # Registry, records and Bento lie below the project, from whichever of its directories it is run.
+    os.chdir(find_kedro_project(Path.cwd()) or Path.cwd())
     _require_pipelines([*filter(None, [options["pipeline"]]), *(options["pipelines"] or ())])
     try:
         result = click.get_current_context().invoke(kedro_run, **options)

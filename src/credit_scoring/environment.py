@@ -7,12 +7,14 @@ EMBEDDED_DATABASE_URL = "sqlite:///data/credit_scoring.db"
 
 
 class Environment(BaseSettings):
-    """Settings of this process; each is the environment variable ``CREDIT_<NAME>``.
+    """Settings of this process; each is the environment variable ``CREDIT_<NAME>``, unset when empty.
 
     ``database_url`` is an SQLAlchemy URL and holds facts, records and roles; a relative file lies below the
     working directory.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CREDIT_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CREDIT_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     database_url: str = EMBEDDED_DATABASE_URL

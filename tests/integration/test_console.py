@@ -44,7 +44,9 @@ def validated(project: Path, taiwan: Any, taiwan_checked: Any) -> Path:
 
 
 @pytest.fixture
-def built(validated: Path) -> Path:
+def built(validated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BENTOML_HOME", str(validated / "bentoml"))
+    (validated / "bentoml/bentos/credit_scoring_taiwan_cards/abc").mkdir(parents=True)
     (validated / "build").mkdir()
     (validated / "build/bento.tag").write_text("credit_scoring_taiwan_cards:abc\n")
     return validated
@@ -84,6 +86,13 @@ def test_serve_asks_for_a_bento_first(project):
 def test_serve_refuses_the_bento_of_another_portfolio(built):
     (built / "build/bento.tag").write_text("credit_scoring_other:abc")
     assert_one_line(run("serve"), "credit_scoring_other:abc", "taiwan_cards")
+
+
+def test_serve_tells_that_the_bento_was_deleted(built):
+    (built / "bentoml/bentos/credit_scoring_taiwan_cards/abc").rmdir()
+    assert_one_line(
+        run("serve"), "credit_scoring_taiwan_cards:abc", "kedro run --env=taiwan_cards --pipeline=packaging"
+    )
 
 
 def test_serve_names_a_port_that_is_taken(built):

@@ -8,6 +8,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from credit_scoring.core.evaluation import EvaluationOptions
+from credit_scoring.core.lineage import lineage
 from credit_scoring.core.samples import select_holdout
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.tables import outcome_table
@@ -31,6 +32,7 @@ def inputs(taiwan, taiwan_features, taiwan_checked, scorecard_bundle, boosted_tr
     return {
         "portfolio": taiwan,
         "features_applicants": taiwan_features,
+        "features_description": lineage(taiwan, "sha256:received"),
         "features_parts": assign_parts(taiwan_features["applicant_id"], taiwan.split),
         "validated_outcomes": outcome_table(taiwan_checked.valid, taiwan),
         "scorecard.model_bundle": scorecard_bundle,

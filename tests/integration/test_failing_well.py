@@ -235,6 +235,27 @@ def test_a_model_trained_again_is_not_registered_with_the_figures_of_its_predece
     assert fresh.registered() == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "readers"),
+    [
+        ("salt: taiwan_cards", "salt: another", ("training", "evaluation", "monitoring")),
+        (
+            "{table: statements, column: paid_twd, aggregate: max}",
+            "{table: statements, column: paid_twd, aggregate: min}",
+            ("training",),
+        ),
+    ],
+)
+def test_features_of_another_declaration_are_read_by_nobody(restored, old, new, readers):
+    replaced(DECLARATION, old, new)(restored)
+    before = restored.state()
+    for reader in readers:
+        if reader != "training":
+            assert restored.run("--pipeline=features").code == 0
+        assert_one_message(restored.run(f"--pipeline={reader}"), "features", "Run 'kedro run'")
+    assert restored.state() == before
+
+
 def test_a_tracking_server_that_is_down_does_not_keep_anybody_waiting(ran):
     started = time.monotonic()
     finished = ran.run("--pipeline=ingestion", MLFLOW_TRACKING_URI="http://127.0.0.1:9")

@@ -1,4 +1,9 @@
+import json
 import re
+import shutil
+import sqlite3
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -103,6 +108,66 @@ def test_two_runs_give_the_same_bundles_byte_for_byte(ran, second_versions, firs
 )
 def test_two_runs_give_the_same_tables_and_figures(ran, second_versions, first_results, path):
     assert (ran.root / path).read_bytes() == (first_results / path).read_bytes()
+
+
+def test_packaging_takes_the_bundles_that_hold_the_roles_now(fresh):
+    assert fresh.run("--pipeline=registration").code == 0
+    assert fresh.run("--pipeline=registration").code == 0
+    swapped = json.loads(fresh.records("select roles from roles")[0][0])
+    swapped["champion"], swapped["challenger"] = swapped["challenger"], swapped["champion"]
+    with sqlite3.connect(fresh.root / "records.db") as records:
+        row = (PORTFOLIO, 2, "2026-01-01 00:00:00", "promotion", json.dumps(swapped))
+        records.execute(
+            "insert into roles (portfolio, sequence, recorded_at, cause, roles) values (?, ?, ?, ?, ?)", row
+        )
+    assert fresh.run("--pipeline=packaging", "--nodes=stage_bundles").code == 0
+    assert fresh.json("build/bento/package.json")["roles"]["champion"]["algorithm"] == "boosted_trees"
+
+
+FLAT = """
+name: flat
+title: A flat portfolio
+as_of: {constant: 2005-10-01}
+applicants:
+  key: ID
+  columns:
+    limit_twd: {source: LIMIT_BAL, type: integer, min: 1, example: 90000}
+    status: {source: PAY_0, type: integer, nullable: true, example: 0}
+    defaulted: {source: default_payment_next_month, type: integer, after_outcome: true}
+outcome: {column: defaulted, bad: [1], good: [0], window_days: 31}
+split: {salt: flat, development: 0.6, holdout: 0.2, stream: 0.2}
+policy:
+  {version: "1", approve_from: 535, refer_from: 500, bands: [{name: A, from_points: 300}], reference_size: 50}
+reasons: {R1: {text: Credit limit}, R2: {text: Delay of repayment}}
+features:
+  limit_twd: {column: limit_twd, higher_is: safer, reason: R1}
+  status: {column: status, higher_is: riskier, reason: R2}
+"""
+
+
+def test_a_flat_portfolio_runs_by_its_declaration_alone(fresh):
+    (fresh.root / "conf/flat").mkdir()
+    (fresh.root / "conf/flat/portfolio.yml").write_text(FLAT)
+    shutil.copy(fresh.root / f"conf/{PORTFOLIO}/parameters.yml", fresh.root / "conf/flat")
+    shutil.copytree(fresh.root / f"data/1_raw/{PORTFOLIO}", fresh.root / "data/1_raw/flat")
+    finished = fresh.run("--env=flat")
+    assert finished.code == 0, finished.stderr
+    assert "credit_scoring_flat" in finished.stdout
+    assert (fresh.root / "build/bento.tag").read_text().startswith("credit_scoring_flat:")
+    assert fresh.run("--env=flat", "--pipeline=monitoring").code == 0
+
+
+def test_a_run_from_a_directory_of_the_project_is_a_run_of_the_project(ran):
+    below = subprocess.run(
+        [sys.executable, "-m", "kedro", "run", "--pipeline=ingestion"],
+        cwd=ran.root / "conf/base",
+        env=ran.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert below.returncode == 0, below.stderr
+    assert {path.suffix for path in (ran.root / "conf/base").iterdir()} == {".yml"}
 
 
 @pytest.fixture(scope="module")

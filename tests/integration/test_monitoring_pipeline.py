@@ -9,6 +9,7 @@ from kedro.runner import SequentialRunner
 
 from credit_scoring.core.drift import MonitoringOptions
 from credit_scoring.core.errors import EvaluationError, MissingInputsError
+from credit_scoring.core.lineage import lineage
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.pipelines.monitoring import create_pipeline
 from credit_scoring.pipelines.monitoring.nodes import measure_stability
@@ -24,6 +25,7 @@ def inputs(taiwan, taiwan_features, boosted_trees_bundle):
     return {
         "portfolio": taiwan,
         "features_applicants": taiwan_features,
+        "features_description": lineage(taiwan, "sha256:received"),
         "features_parts": assign_parts(taiwan_features["applicant_id"], taiwan.split),
         "champion_bundle": boosted_trees_bundle,
         "params:monitoring": OPTIONS,
@@ -51,6 +53,7 @@ def measured(inputs, **changed):
     return measure_stability(
         given["portfolio"],
         given["features_applicants"],
+        given["features_description"],
         given["features_parts"],
         given["champion_bundle"],
         given["params:monitoring"],

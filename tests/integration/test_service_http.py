@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from fastapi import FastAPI
 from service_package import NOW, SALT, Client, body, roles_of, stage
@@ -168,6 +169,13 @@ def test_a_body_that_is_no_json_is_refused(client, content):
     assert VALUE_SENT not in response.text
 
 
+REPEATED = '{"application_id": "i", "applicant_id": "a", "application": {"limit_twd": 1, "limit_twd": 2}}'
+
+
+def test_a_field_that_is_named_twice_is_refused(client):
+    assert_problem(client.post("/v1/decisions", content=REPEATED, headers=JSON), 422, "repeated_field")
+
+
 INVALID = {
     "list": ("[]", ""),
     "null": ("null", ""),
@@ -305,7 +313,7 @@ def test_a_role_whose_bundle_is_not_packaged_is_refused(package, tmp_path):
     engine = open_database(f"sqlite:///{tmp_path}/credit.db")
     stranger = package.roles.champion.model_copy(update={"digest": "0" * 64, "version": 9})
     RoleRepository(engine).seed(package.portfolio, package.roles.model_copy(update={"champion": stranger}))
-    with pytest.raises(BundleError, match=r"kedro run --pipeline=packaging"):
+    with pytest.raises(BundleError, match=r"kedro run --env=taiwan_cards --pipeline=packaging"):
         build_app(package, engine)
 
 
@@ -330,6 +338,28 @@ def test_a_service_opens_on_the_environments_database(stage_directory, tmp_path,
     assert service.is_ready
     assert Client(service).decide(body()).status_code == 200
     assert (tmp_path / "own/credit.db").exists()
+    for file in (tmp_path / "own").iterdir():
+        file.unlink()
+    assert not service.is_ready
+    assert_problem(Client(service).decide(body("gone")), 503, "records_unavailable")
+    assert not (tmp_path / "own/credit.db").exists(), "an empty file would pass for the records"
+
+
+def test_a_body_that_ends_early_is_refused_and_not_logged(package, engine, caplog):
+    ended = [{"type": "http.request", "body": b'{"a', "more_body": True}, {"type": "http.disconnect"}]
+    sent = []
+
+    async def receive():
+        return ended.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"99")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/decisions", "headers": headers, "query_string": b""}
+    anyio.run(build_app(package, engine), scope | {"http_version": "1.1", "scheme": "http"}, receive, send)
+    assert sent[0]["status"] == 400
+    assert not caplog.records
 
 
 def test_the_bento_is_named_after_its_portfolio(stage_directory, tmp_path):

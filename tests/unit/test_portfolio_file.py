@@ -339,9 +339,18 @@ def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path):
 
 
 def test_a_byte_order_mark_is_read_over(tmp_path: Path):
-    path = tmp_path / "portfolio.yml"
+    path = tmp_path / "taiwan_cards" / "portfolio.yml"
+    path.parent.mkdir()
     path.write_text("\ufeff" + TEXT, encoding="utf-8")
     assert read_portfolio(path).name == "taiwan_cards"
+
+
+def test_a_declaration_in_the_directory_of_another_portfolio_is_refused(tmp_path: Path):
+    path = tmp_path / "copied" / "portfolio.yml"
+    path.parent.mkdir()
+    path.write_text(TEXT, encoding="utf-8")
+    with pytest.raises(DeclarationError, match=r"line \d+: 'name' is 'taiwan_cards' in the directory 'copied'"):
+        read_portfolio(path)
 
 
 SHORT = yaml.safe_dump(build_declaration(), sort_keys=False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from credit_scoring.core.decisions import band, recommendation
 from credit_scoring.core.portfolio import Scale
-from credit_scoring.core.scoring import Calibration, Matrix, ModelBundle, explain, logit_at, points_at, score
+from credit_scoring.core.scoring import Calibration, Matrix, ModelBundle, explain, points_at, score
 
 SCALE = Scale()
 
@@ -26,11 +26,6 @@ def test_thirty_to_one_is_six_hundred_points():
 def test_doubling_the_odds_adds_twenty_points(odds: float):
     gained = points_at(logit(2 * odds), SCALE) - points_at(logit(odds), SCALE)
     assert gained.item() == pytest.approx(20, abs=1e-9)
-
-
-@given(points=st.floats(-1000, 2000))
-def test_points_and_log_odds_turn_into_each_other(points: float):
-    assert points_at(np.asarray([logit_at(points, SCALE)]), SCALE).item() == pytest.approx(points, abs=1e-8)
 
 
 class Constant:

@@ -1,8 +1,12 @@
 """Kedro datasets for what is ours: declarations, bundles, metrics."""
 
+import errno
+import io
+import os
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from kedro.io import AbstractDataset, DatasetError
 from kedro_mlflow.io.metrics import MlflowMetricsHistoryDataset
 
@@ -14,7 +18,7 @@ from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.bundles import from_files, to_files
 from credit_scoring.core.errors import RegistryError
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.roles import Role
+from credit_scoring.core.roles import Role, Roles
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.environment import Environment
 
@@ -60,6 +64,30 @@ class ModelBundleDataset(AbstractDataset[ModelBundle, ModelBundle]):
         return {"filepath": str(self._filepath)}
 
 
+class EventTablesDataset(AbstractDataset[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]):
+    """Event tables by name, one Parquet file each, written together; a portfolio may have none."""
+
+    def __init__(self, path: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, pl.DataFrame]:
+        """Return every table."""
+        if not self._path.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
+        return {file.stem: pl.read_parquet(file) for file in sorted(self._path.glob("*.parquet"))}
+
+    def save(self, data: dict[str, pl.DataFrame]) -> None:
+        """Replace all tables by ``data``."""
+        write_directory(self._path, {f"{table}.parquet": _parquet(frame) for table, frame in data.items()})
+
+    def _exists(self) -> bool:
+        return self._path.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
+
+
 class MetricsDataset(MlflowMetricsHistoryDataset):  # type: ignore[misc] # kedro-mlflow ships no types
     """Metrics of the running pipeline as a flat ``{name: number}``, on its MLflow run under a prefix."""
 
@@ -68,6 +96,31 @@ class MetricsDataset(MlflowMetricsHistoryDataset):  # type: ignore[misc] # kedro
 
     def _save(self, data: dict[str, float]) -> None:
         super()._save({name: {"value": float(value), "step": 0} for name, value in data.items()})
+
+
+class RolesDataset(AbstractDataset[None, Roles]):
+    """The roles as the records database holds them now."""
+
+    def __init__(self, portfolio: str, metadata: dict[str, Any] | None = None) -> None:
+        self._portfolio = portfolio
+        self.metadata = metadata
+
+    def load(self) -> Roles:
+        """Return the roles. Raises RegistryError before a portfolio's first run."""
+        roles = RoleRepository(open_database(Environment().database_url)).current(self._portfolio)
+        if roles is None:
+            raise RegistryError(
+                f"Portfolio '{self._portfolio}' has no champion and challenger yet. Run "
+                f"'kedro run --env={self._portfolio}' first."
+            )
+        return roles
+
+    def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
+        """Refuse: roles are given by registration and promotion."""
+        raise DatasetError("Roles are given by registration and promotion, not by saving them.")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"portfolio": self._portfolio}
 
 
 class RoleBundleDataset(AbstractDataset[None, ModelBundle]):
@@ -80,12 +133,7 @@ class RoleBundleDataset(AbstractDataset[None, ModelBundle]):
 
     def load(self) -> ModelBundle:
         """Return the bundle. Raises RegistryError before a portfolio's first run."""
-        roles = RoleRepository(open_database(Environment().database_url)).current(self._portfolio)
-        if roles is None:
-            raise RegistryError(
-                f"Portfolio '{self._portfolio}' has no {self._role} yet. Run 'kedro run --env={self._portfolio}' first."
-            )
-        ref = roles.holder(self._role)
+        ref = RolesDataset(self._portfolio).load().holder(self._role)
         return from_files(MlflowRegistry(ref.model).files(ref), f"version {ref.version} of '{ref.model}'")
 
     def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
@@ -94,3 +142,9 @@ class RoleBundleDataset(AbstractDataset[None, ModelBundle]):
 
     def _describe(self) -> dict[str, Any]:
         return {"portfolio": self._portfolio, "role": self._role}
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    written = io.BytesIO()
+    frame.write_parquet(written)
+    return written.getvalue()

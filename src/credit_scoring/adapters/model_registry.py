@@ -4,7 +4,8 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,14 +46,15 @@ class MlflowRegistry:
         self._model = model
         self._client = client or MlflowClient()
 
-    def register(self, run_id: str, candidates: Mapping[str, Candidate]) -> dict[str, BundleRef]:
-        """Register all candidates of a run, or none: a version counts only once all of them are there.
+    @contextmanager
+    def registered(self, run_id: str, candidates: Mapping[str, Candidate]) -> Iterator[dict[str, BundleRef]]:
+        """Register all candidates of a run, or none: also none when what is done with them fails.
 
         Args:
             run_id: The MLflow run that made them; its artifacts hold the bundles.
             candidates: What to register, by name.
 
-        Returns:
+        Yields:
             Where each candidate stands in the registry.
         """
         self._discard_unfinished()
@@ -63,13 +65,13 @@ class MlflowRegistry:
             refs = {name: self._ref(version) for name, version in created.items()}
             for ref in refs.values():
                 self._fetched(ref)
+            for version in created.values():
+                self._client.delete_model_version_tag(self._model, version.version, UNFINISHED)
+            yield refs
         except BaseException:
             for version in created.values():
                 self._client.delete_model_version(self._model, version.version)
             raise
-        for version in created.values():
-            self._client.delete_model_version_tag(self._model, version.version, UNFINISHED)
-        return refs
 
     def files(self, ref: BundleRef) -> dict[str, bytes]:
         """Return the files of a registered bundle, checked against its digest.

@@ -20,10 +20,11 @@ _MOST_KEYS = 100_000
 
 
 def read_portfolio(path: Path) -> Portfolio:
-    """Return the declaration in ``path``, checked as a whole.
+    """Return the declaration in ``path``, checked as a whole; its directory has the portfolio's name.
 
     Raises:
-        DeclarationError: If the file is absent, is not YAML, or its content is not a valid declaration.
+        DeclarationError: If the file is absent, is not YAML, its content is not a valid declaration, or it
+            names another portfolio than its directory.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -31,10 +32,10 @@ def read_portfolio(path: Path) -> Portfolio:
         raise DeclarationError(f"No portfolio declaration at '{path}': {exc.strerror}. Create the file.") from exc
     except UnicodeDecodeError as exc:
         raise DeclarationError(f"'{path}' is not UTF-8 text (byte {exc.start}). Save it as UTF-8.") from exc
-    return parse_portfolio(text, str(path))
+    return parse_portfolio(text, str(path), expected_name=path.parent.name)
 
 
-def parse_portfolio(text: str, source: str) -> Portfolio:
+def parse_portfolio(text: str, source: str, expected_name: str | None = None) -> Portfolio:
     """Return the declaration in ``text``; ``source`` names it in errors. Raises as ``read_portfolio``."""
     try:
         content, lines = _read_yaml(text, source)
@@ -48,6 +49,10 @@ def parse_portfolio(text: str, source: str) -> Portfolio:
         problems = [_as_problem(error) for error in exc.errors(include_url=False)]
         raise DeclarationError(_told(source, problems, lines)) from exc
     problems = declaration_problems(portfolio)
+    if expected_name not in (None, portfolio.name):
+        problems.append(
+            Problem(("name",), f"is '{portfolio.name}' in the directory '{expected_name}'; make them equal.")
+        )
     if problems:
         raise DeclarationError(_told(source, problems, lines))
     return portfolio

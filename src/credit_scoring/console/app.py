@@ -46,9 +46,10 @@ def serve(
 ) -> None:
     """Serve the Bento that was built last, with the facts of its portfolio loaded."""
     from credit_scoring.console.ingestion import ingest_portfolio  # noqa: PLC0415
-    from credit_scoring.console.server import built_tag, require_free_port, run_server  # noqa: PLC0415
+    from credit_scoring.console.server import built_tag, require_free_port, require_stored, run_server  # noqa: PLC0415
 
     tag = built_tag(portfolio)
+    require_stored(tag)
     require_free_port(host, port)
     typer.echo(ingest_portfolio(portfolio))
     typer.echo(f"Serving {tag}; try http://{host}:{port}/docs")

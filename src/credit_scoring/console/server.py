@@ -8,6 +8,7 @@ from pathlib import Path
 from credit_scoring.adapters.bento_package import TAG_FILE
 from credit_scoring.adapters.database.engine import absolute_url
 from credit_scoring.core.errors import BundleError, CreditScoringError
+from credit_scoring.core.roles import model_name
 from credit_scoring.environment import Environment
 
 
@@ -27,12 +28,27 @@ def built_tag(portfolio: str, tag_file: Path = TAG_FILE) -> str:
         tag = tag_file.read_text(encoding="utf-8").strip()
     except OSError as exc:
         raise BundleError(f"No Bento is built: '{tag_file}' is absent. Run 'make run' first.") from exc
-    if tag.partition(":")[0] != f"credit_scoring_{portfolio}":
+    if tag.partition(":")[0] != model_name(portfolio):
         raise BundleError(
             f"The Bento that was built last is '{tag}', not one of portfolio '{portfolio}'. Run "
             f"'kedro run --env={portfolio}' to build its Bento, or serve with the other '--portfolio'."
         )
     return tag
+
+
+def require_stored(tag: str) -> None:
+    """Find out whether BentoML's store still holds the Bento.
+
+    Raises:
+        BundleError: If it was deleted, or ``BENTOML_HOME`` names another store than when it was built.
+    """
+    name, _, version = tag.partition(":")
+    store = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+    if not (store / "bentos" / name / version).is_dir():
+        raise BundleError(
+            f"BentoML's store at '{store}' (BENTOML_HOME) does not hold '{tag}', which was built last. Build it again: "
+            f"'kedro run --env={name.removeprefix(model_name(''))} --pipeline=packaging'."
+        )
 
 
 def require_free_port(host: str, port: int) -> None:

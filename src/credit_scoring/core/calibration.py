@@ -25,10 +25,6 @@ class AffineFit:
         """Return the 95 % Wald interval of the slope."""
         return (self.slope - Z_95 * self.slope_error, self.slope + Z_95 * self.slope_error)
 
-    def intercept_interval(self) -> tuple[float, float]:
-        """Return the 95 % Wald interval of the intercept."""
-        return (self.intercept - Z_95 * self.intercept_error, self.intercept + Z_95 * self.intercept_error)
-
 
 def fit_affine(log_odds: npt.NDArray[np.float64], is_bad: npt.NDArray[np.int8]) -> AffineFit:
     """Fit outcomes on ``(n,)`` log-odds by maximum likelihood (Cox 1958; Platt 1999).

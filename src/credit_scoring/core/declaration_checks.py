@@ -109,6 +109,8 @@ def _event_problems(portfolio: Portfolio) -> Iterator[Problem]:
     for table, events in portfolio.events.items():
         for day, sources in events.from_wide.at.items():
             path = ("events", table, "from_wide", "at", day.isoformat())
+            if portfolio.as_of.constant is not None and day >= portfolio.as_of.constant:
+                yield Problem(path, f"is not before 'as_of', {portfolio.as_of.constant}, so no feature could see it.")
             for column in sources.keys() - events.columns.keys():
                 yield Problem((*path, column), _unknown("column", column, events.columns))
             for column in events.columns.keys() - sources.keys():
@@ -141,11 +143,16 @@ def _policy_problems(portfolio: Portfolio) -> Iterator[Problem]:
     policy, scale = portfolio.policy, portfolio.scale
     if policy.refer_from > policy.approve_from:
         yield Problem(("policy", "refer_from"), "must not be above 'approve_from': referral lies below approval.")
+    if policy.refer_from < scale.min:
+        yield Problem(("policy", "refer_from"), f"must be at least the scale's minimum of {scale.min}.")
     if not scale.min < policy.approve_from <= scale.max:
         yield Problem(("policy", "approve_from"), f"must lie above {scale.min} and at most at {scale.max} points.")
     starts = [band.from_points for band in policy.bands]
     if starts != sorted(starts, reverse=True) or len(set(starts)) != len(starts):
         yield Problem(("policy", "bands"), "must be listed from the most points down, without repeats.")
+    names = [band.name for band in policy.bands]
+    if len(set(names)) != len(names):
+        yield Problem(("policy", "bands"), "must have different names.")
     if starts[-1] > scale.min:
         yield Problem(("policy", "bands"), f"the last band must start at the scale's minimum of {scale.min} or below.")
 
@@ -154,6 +161,8 @@ def _reason_problems(portfolio: Portfolio) -> Iterator[Problem]:
     for code in portfolio.reasons:
         if code.endswith(MISSING_SUFFIX):
             yield Problem(("reasons", code), f"ends in '{MISSING_SUFFIX}', which is added when a value is missing.")
+        if all(feature.reason != code for feature in portfolio.features.values()):
+            yield Problem(("reasons", code), "is given by no feature; remove it, or name it in one.")
 
 
 def _feature_problems(portfolio: Portfolio, name: str, feature: FeatureDeclaration) -> Iterator[Problem]:

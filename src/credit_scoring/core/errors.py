@@ -5,6 +5,7 @@ CreditScoringError
 ├── ContractError               a source file or table cannot be checked at all
 ├── TooManyQuarantinedError     so many rows broke the contract that a run would be meaningless
 ├── MissingInputsError          a table lacks columns that a feature reads
+├── StaleFeaturesError          features on disk were made under another declaration
 ├── TrainingError               a model cannot be fitted on what it was given
 ├── EvaluationError             a model cannot be judged on what happened
 ├── BundleError                 a model bundle is absent, damaged or of an unknown kind
@@ -64,6 +65,12 @@ class MissingInputsError(CreditScoringError):
             f"Table '{table}' lacks column(s) {list(self.missing)} that the declared features read. "
             f"Run the ingestion pipeline again, or remove the features that need them."
         )
+
+
+class StaleFeaturesError(CreditScoringError):
+    """Features, or the parts of applicants, were made under another declaration than their reader's."""
+
+    code = "stale_features"
 
 
 class TrainingError(CreditScoringError):

@@ -14,8 +14,6 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length
 LARGEST_EXACT_INTEGER = 2**53
 """Beyond this a JSON number no longer names one integer, so no declared number may be larger."""
 
-SPLIT_PARTS = ("development", "holdout", "stream")
-
 
 class Column(Declared):
     """One column of a table.

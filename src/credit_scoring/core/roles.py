@@ -8,6 +8,11 @@ Role = Literal["champion", "challenger"]
 ROLES: tuple[Role, Role] = ("champion", "challenger")
 
 
+def model_name(portfolio: str) -> str:
+    """Return the name under which a portfolio's bundles are registered and its Bento is built."""
+    return f"credit_scoring_{portfolio}"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -146,8 +146,3 @@ def factor(scale: Scale) -> float:
 def points_at(logit: Floats, scale: Scale) -> Floats:
     """Return exact points at log-odds of bad ``logit``; fewer points mean more risk."""
     return np.asarray(scale.points - factor(scale) * (logit + np.log(scale.odds)))
-
-
-def logit_at(points: float, scale: Scale) -> float:
-    """Return the log-odds of bad that ``points`` stand for."""
-    return (scale.points - points) / factor(scale) - float(np.log(scale.odds))

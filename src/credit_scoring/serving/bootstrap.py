@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from credit_scoring.adapters.bento_package import MANIFEST, BentoPackage, read_package
 from credit_scoring.adapters.database.decisions import DecisionRepository
-from credit_scoring.adapters.database.engine import absolute_url, open_database
+from credit_scoring.adapters.database.engine import absolute_url, answers, open_database
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.core.errors import BundleError, CreditScoringError
 from credit_scoring.core.golden import golden_points
-from credit_scoring.core.roles import ROLES, Role, Roles
+from credit_scoring.core.roles import ROLES, Role, Roles, model_name
 from credit_scoring.core.routing import StickySplit
 from credit_scoring.environment import Environment
 from credit_scoring.serving.app import create_app
@@ -38,17 +38,23 @@ class DecisionService:
     def __init__(self, stage: Path) -> None:
         self._stage = stage
         self._app: ASGIApp = RequestIds(_not_ready)
-        self.is_ready = False
+        self._engine: Engine | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the models are loaded and the database answers; without it nothing may be decided."""
+        return self._engine is not None and answers(self._engine)
 
     def open(self) -> None:
         """Load the package, open the database and check the models; a fault is logged and leaves it not ready."""
         try:
             package = read_package(self._stage)
-            self._app = build_app(package, open_database(_database_url(self._stage)))
+            engine = open_database(_database_url(self._stage))
+            self._app = build_app(package, engine)
         except CreditScoringError as exc:
             logger.critical("not_ready code=%s: %s", exc.code, exc)
             return
-        self.is_ready = True
+        self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -77,7 +83,8 @@ def models_in_roles(package: BentoPackage, roles: Roles) -> dict[Role, RoleModel
         if ref.digest not in package.bundles:
             raise BundleError(
                 f"Version {ref.version} of '{ref.model}' is {role} by the records database, but this Bento does not "
-                f"hold it (digest {ref.digest[:12]}). Run 'kedro run --pipeline=packaging' and serve the new Bento."
+                f"hold it (digest {ref.digest[:12]}). Run 'kedro run --env={package.portfolio} --pipeline=packaging' "
+                f"and serve the new Bento."
             )
         found[role] = RoleModel(ref, package.bundles[ref.digest])
     return found
@@ -101,7 +108,7 @@ def bento_name(stage: Path) -> str:
     BentoML asks when it imports ``service.py``; without a package the process ends with one line, not a traceback.
     """
     try:
-        return f"credit_scoring_{_staged_portfolio(stage)}"
+        return model_name(_staged_portfolio(stage))
     except BundleError as exc:
         raise SystemExit(str(exc)) from exc
 

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -46,10 +47,20 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine
             f"The database at '{where}' cannot be opened for writing ({_plain(exc)}). Check that the directory "
             f"exists and is writable and its disk is not full, or set CREDIT_DATABASE_URL to another place."
         ) from exc
-    engine = _engine(parsed, path, busy_timeout_s)
+    engine = _engine(parsed, path, busy_timeout_s, create=False)
     if path:
         _refuse_when_replaced(engine, path)
     return engine
+
+
+def answers(engine: Engine) -> bool:
+    """Return whether the database can be read now."""
+    try:
+        with engine.connect() as connection:
+            connection.execute(select(1))
+    except (SQLAlchemyError, RecordsError):
+        return False
+    return True
 
 
 def writing(engine: Engine) -> Engine:
@@ -88,13 +99,14 @@ def _embedded_file(url: URL) -> Path | None:
     return Path(str(url.database)).absolute()
 
 
-def _engine(url: URL, path: Path | None, busy_timeout_s: float) -> Engine:
+def _engine(url: URL, path: Path | None, busy_timeout_s: float, *, create: bool = True) -> Engine:
     if path is None:
         return create_engine(url, pool_pre_ping=True)
-    # The absolute path: a process that changes its working directory keeps its database.
-    engine = create_engine(
-        url.set(database=str(path)), pool_size=5, max_overflow=_LARGEST_POOL - 5, pool_timeout=busy_timeout_s
-    )
+    # The absolute path: a process that changes its working directory keeps its database. Once in use, a file
+    # that was deleted is not made again: an empty one would pass for the records.
+    mode = "rwc" if create else "rw"
+    file = url.set(database=f"file:{quote(str(path))}", query={**url.query, "mode": mode, "uri": "true"})
+    engine = create_engine(file, pool_size=5, max_overflow=_LARGEST_POOL - 5, pool_timeout=busy_timeout_s)
     event.listen(engine, "connect", _durable(busy_timeout_s))
     event.listen(engine, "begin", _begin)
     return engine

@@ -3,13 +3,34 @@
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from credit_scoring.core.evaluation import Evaluation, EvaluationOptions, evaluate
+from credit_scoring.core.lineage import require_made_under
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.samples import Holdout, matrix_for
+from credit_scoring.core.samples import Holdout, matrix_for, select_holdout
 from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
 from credit_scoring.pipelines.evaluation import plots
 from credit_scoring.pipelines.evaluation.report import candidate_title, render
+
+
+def take_holdout(
+    features: pl.DataFrame,
+    features_description: dict[str, Any],
+    parts: pl.DataFrame,
+    outcomes: pl.DataFrame,
+    **candidates: ModelBundle,
+) -> Holdout:
+    """Return the applicants that no candidate has seen; see ``select_holdout``.
+
+    Raises:
+        StaleFeaturesError: If a candidate was fitted under another declaration than the features, or the
+            applicants were parted otherwise then.
+        EvaluationError: If the part is empty.
+    """
+    for name, bundle in candidates.items():
+        require_made_under(bundle.portfolio, features_description, f"the bundle of '{name}'")
+    return select_holdout(features, parts, outcomes)
 
 
 def evaluate_candidates(

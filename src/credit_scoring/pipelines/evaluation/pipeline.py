@@ -2,8 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from credit_scoring.core.samples import select_holdout
-from credit_scoring.pipelines.evaluation.nodes import draw_plots, evaluate_candidates, render_report
+from credit_scoring.pipelines.evaluation.nodes import draw_plots, evaluate_candidates, render_report, take_holdout
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -13,10 +12,16 @@ def create_pipeline(**_: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                select_holdout,
-                inputs={"features": "features_applicants", "parts": "features_parts", "outcomes": "validated_outcomes"},
+                take_holdout,
+                inputs=candidates
+                | {
+                    "features": "features_applicants",
+                    "features_description": "features_description",
+                    "parts": "features_parts",
+                    "outcomes": "validated_outcomes",
+                },
                 outputs="evaluation_holdout",
-                name="select_holdout",
+                name="take_holdout",
             ),
             Node(
                 evaluate_candidates,

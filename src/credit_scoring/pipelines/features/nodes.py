@@ -1,6 +1,5 @@
 """Nodes of the features pipeline."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from credit_scoring.core.errors import DeclarationError
 from credit_scoring.core.features.feature_set import FeatureSet
+from credit_scoring.core.lineage import lineage
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.tables import with_as_of
@@ -25,7 +25,8 @@ class FeatureOptions(BaseModel):
 def compute_features(
     portfolio: Portfolio,
     validated_applicants: pl.DataFrame,
-    validated_events: dict[str, Callable[[], pl.DataFrame]],
+    validated_events: dict[str, pl.DataFrame],
+    ingestion_summary: dict[str, Any],
     options: FeatureOptions,
 ) -> tuple[pl.DataFrame, dict[str, Any], dict[str, float]]:
     """Return features, their description, and the share of missing values of each as metrics.
@@ -40,10 +41,9 @@ def compute_features(
         )
     moment = portfolio.as_of.moment(options.decided_at, datetime.min.replace(tzinfo=UTC))
     plan = FeatureSet.of(portfolio)
-    events = {table: load() for table, load in validated_events.items()}
-    features = plan.compute(with_as_of(validated_applicants, moment), events)
+    features = plan.compute(with_as_of(validated_applicants, moment), validated_events)
     described = {
-        "feature_set": plan.version,
+        **lineage(portfolio, ingestion_summary["dataset_version"]),
         "as_of": moment.isoformat(),
         "features": {
             name: portfolio.features[name].model_dump(mode="json", exclude_none=True, exclude_defaults=True)

@@ -15,6 +15,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "portfolio": "portfolio",
                     "validated_applicants": "validated_applicants",
                     "validated_events": "validated_events",
+                    "ingestion_summary": "ingestion_summary",
                     "options": "params:features",
                 },
                 outputs=["features_applicants", "features_description", "features_metrics"],

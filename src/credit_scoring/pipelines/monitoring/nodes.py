@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from credit_scoring.core.drift import POINTS, MonitoringOptions, Stability, stability
+from credit_scoring.core.lineage import require_made_under
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.samples import matrix_for, rows_of_part
 from credit_scoring.core.scoring import ModelBundle, score
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 def measure_stability(
     portfolio: Portfolio,
     features: pl.DataFrame,
+    features_description: dict[str, Any],
     parts: pl.DataFrame,
     champion: ModelBundle,
     options: MonitoringOptions,
@@ -28,6 +30,7 @@ def measure_stability(
     Args:
         portfolio: The declaration, for its name.
         features: ``applicant_id`` and a float32 column per scored feature, null where missing.
+        features_description: What the features pipeline wrote beside them.
         parts: ``applicant_id`` and ``part``.
         champion: The bundle whose frozen deciles and scores count.
         options: Which part is the period, and the thresholds.
@@ -37,8 +40,9 @@ def measure_stability(
 
     Raises:
         EvaluationError: If the period or the reference has no applicants.
-        MissingInputsError: If the features are not those of the champion's plan.
+        StaleFeaturesError: If the features were made under another declaration than the champion's.
     """
+    require_made_under(champion.portfolio, features_description, "the champion")
     period = watched_columns(champion, rows_of_part(features, parts, options.period_part))
     reference_size = rows_of_part(features, parts, options.reference_part).height
     found = stability(period, champion.deciles, reference_size, options)

@@ -18,7 +18,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 measure_stability,
-                inputs=watched | {"portfolio": "portfolio"},
+                inputs=watched | {"portfolio": "portfolio", "features_description": "features_description"},
                 outputs=["monitoring_stability", "monitoring_scores"],
                 name="measure_stability",
             ),

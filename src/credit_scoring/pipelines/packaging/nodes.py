@@ -9,16 +9,19 @@ from credit_scoring.adapters.bento_package import STAGE, TAG_FILE, stage_package
 from credit_scoring.adapters.model_registry import MlflowRegistry
 from credit_scoring.core.errors import BundleError
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.roles import ROLES, Roles
+from credit_scoring.core.roles import ROLES, Roles, model_name
 
 
-def stage_bundles(portfolio: Portfolio, registration_summary: dict[str, Any]) -> dict[str, Any]:
-    """Stage the bundles that hold roles, fetched from the registry, and return what was staged."""
-    roles = Roles.model_validate(registration_summary["roles"])
-    holders = {roles.holder(role).digest: roles.holder(role) for role in ROLES}
+def stage_bundles(portfolio: Portfolio, current_roles: Roles, registration_summary: dict[str, Any]) -> dict[str, Any]:
+    """Stage the bundles that hold roles now, fetched from the registry, and return what was staged.
+
+    ``registration_summary`` only makes packaging wait: the rows say who holds a role, not the last registration.
+    """
+    del registration_summary
+    holders = {current_roles.holder(role).digest: current_roles.holder(role) for role in ROLES}
     files = {key: MlflowRegistry(ref.model).files(ref) for key, ref in holders.items()}
-    stage_package(STAGE, roles, files)
-    return {"portfolio": portfolio.name, "bundles": sorted(holders)}
+    stage_package(STAGE, current_roles, files)
+    return {"bento_name": model_name(portfolio.name), "bundles": sorted(holders)}
 
 
 def build_bento(staged_package: dict[str, Any]) -> dict[str, Any]:
@@ -35,5 +38,10 @@ def build_bento(staged_package: dict[str, Any]) -> dict[str, Any]:
         reason = told.stderr.strip().rpartition("\n")[2][-500:]
         raise BundleError(f"'bentoml build' failed: {reason}. Mend that, then run 'kedro run --pipeline=packaging'.")
     tag = told.stdout.strip().rpartition("__tag__:")[2]
+    if tag.partition(":")[0] != staged_package["bento_name"]:
+        raise BundleError(
+            f"'bentoml build' made '{tag}', not a Bento named '{staged_package['bento_name']}': another run staged its "
+            f"package meanwhile. Run 'kedro run --pipeline=packaging' again."
+        )
     TAG_FILE.write_text(f"{tag}\n", encoding="utf-8")
     return {**staged_package, "bento": tag}

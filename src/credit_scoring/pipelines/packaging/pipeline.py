@@ -11,7 +11,11 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 stage_bundles,
-                inputs=["portfolio", "registration_summary"],
+                inputs={
+                    "portfolio": "portfolio",
+                    "current_roles": "current_roles",
+                    "registration_summary": "registration_summary",
+                },
                 outputs="staged_package",
                 name="stage_bundles",
             ),

@@ -14,7 +14,7 @@ from credit_scoring.adapters.model_registry import Candidate, MlflowRegistry
 from credit_scoring.core.bundles import digest, to_files
 from credit_scoring.core.errors import RegistryError
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles
+from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles, model_name
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.environment import Environment
 from credit_scoring.hooks import git_commit
@@ -38,7 +38,6 @@ def register_candidates(
     portfolio: Portfolio,
     evaluation_metrics: dict[str, Any],
     evaluation_report: str,
-    ingestion_summary: dict[str, Any],
     first_roles: FirstRoles,
     **trained: Any,
 ) -> dict[str, Any]:
@@ -63,7 +62,6 @@ def register_candidates(
     # Opened first: when roles cannot be recorded, nothing may be registered either.
     book = RoleRepository(open_database(Environment().database_url))
     shared = {
-        "dataset_version": ingestion_summary["dataset_version"],
         "evaluation_report": hashlib.sha256(evaluation_report.encode()).hexdigest(),
         "git_commit": git_commit(Path.cwd()),
         "stage": "Staging",
@@ -74,20 +72,15 @@ def register_candidates(
         )
         for name in names
     }
-    registry = MlflowRegistry(model_name(portfolio))
-    refs = registry.register(run.info.run_id, candidates)
-    roles = _roles(book, portfolio, refs, first_roles)
+    registry = MlflowRegistry(model_name(portfolio.name))
+    with registry.registered(run.info.run_id, candidates) as refs:
+        roles = _roles(book, portfolio, refs, first_roles)
     registry.mirror(roles)
     return {
         "registered": {name: ref.model_dump(mode="json") for name, ref in refs.items()},
         "roles": roles.model_dump(mode="json"),
         "figures": {role: {tag: registry.tags(roles.holder(role))[tag] for tag in SHOWN} for role in ROLES},
     }
-
-
-def model_name(portfolio: Portfolio) -> str:
-    """Return the name under which a portfolio's bundles are registered, and its Bento is built."""
-    return f"credit_scoring_{portfolio.name}"
 
 
 def _require_candidates(first: FirstRoles, names: Sequence[str]) -> None:
@@ -134,11 +127,12 @@ def _candidate(
     tags = {
         **shared,
         "algorithm": bundle.classifier.algorithm,
+        "dataset_version": training["dataset_version"],
         "feature_set": bundle.plan.version,
         **{figure: f"{value:.6g}" for figure, value in figures.items()},
     }
     description = (
         f"{bundle.classifier.algorithm} for {bundle.portfolio.title}: {len(bundle.plan.names)} features of set "
-        f"{bundle.plan.version}, holdout AUC {tags['auc_roc']}, trained on {shared['dataset_version'][:19]}."
+        f"{bundle.plan.version}, holdout AUC {tags['auc_roc']}, trained on {tags['dataset_version'][:19]}."
     )
     return Candidate(files, tags, description)

@@ -16,7 +16,6 @@ def create_pipeline(**_: object) -> Pipeline:
             "portfolio": "portfolio",
             "evaluation_metrics": "evaluation_metrics",
             "evaluation_report": "evaluation_report",
-            "ingestion_summary": "ingestion_summary",
             "first_roles": "params:registration",
             **trained,
             **summaries,

@@ -7,6 +7,7 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from credit_scoring.core.bundles import digest, to_files
+from credit_scoring.core.lineage import require_made_under
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.core.training.candidates import fit_candidate
@@ -18,10 +19,16 @@ from credit_scoring.core.training.tuning import tune
 def take_development_part(
     portfolio: Portfolio,
     features_applicants: pl.DataFrame,
+    features_description: dict[str, Any],
     validated_outcomes: pl.DataFrame,
     features_parts: pl.DataFrame,
 ) -> Development:
-    """Return the rows that may be learnt from; see ``development_part``."""
+    """Return the rows that may be learnt from; see ``development_part``.
+
+    Raises:
+        StaleFeaturesError: If the features were made under another declaration.
+    """
+    require_made_under(portfolio, features_description, "training")
     return development_part(portfolio, features_applicants, validated_outcomes, features_parts)
 
 
@@ -31,7 +38,10 @@ def choose_fit_options(development: Development, candidate: CandidateOptions) ->
 
 
 def fit_model(
-    development: Development, fit_options: dict[str, Any], candidate: CandidateOptions
+    development: Development,
+    features_description: dict[str, Any],
+    fit_options: dict[str, Any],
+    candidate: CandidateOptions,
 ) -> tuple[ModelBundle, dict[str, Any], dict[str, float]]:
     """Return the fitted bundle, a summary of it, and its numbers as metrics."""
     chosen: FitOptions = TypeAdapter(FitOptions).validate_python(fit_options)
@@ -46,4 +56,5 @@ def fit_model(
         "calibration_slope": fitted.bundle.calibration.slope,
         "training_duration_s": seconds,
     }
-    return fitted.bundle, {"digest": digest(to_files(fitted.bundle)), **numbers}, numbers
+    told = {"digest": digest(to_files(fitted.bundle)), "dataset_version": features_description["dataset_version"]}
+    return fitted.bundle, {**told, **numbers}, numbers

@@ -14,6 +14,7 @@ def create_pipeline(**_: object) -> Pipeline:
         inputs={
             "portfolio": "portfolio",
             "features_applicants": "features_applicants",
+            "features_description": "features_description",
             "validated_outcomes": "validated_outcomes",
             "features_parts": "features_parts",
         },
@@ -24,7 +25,7 @@ def create_pipeline(**_: object) -> Pipeline:
         Pipeline(
             _fit_one_candidate(),
             namespace=candidate,
-            inputs={"development"},
+            inputs={"development", "features_description"},
             parameters={"params:candidate": f"params:{candidate}"},
         )
         for candidate in CANDIDATES
@@ -42,7 +43,12 @@ def _fit_one_candidate() -> list[Node]:
         ),
         Node(
             fit_model,
-            inputs={"development": "development", "fit_options": "fit_options", "candidate": "params:candidate"},
+            inputs={
+                "development": "development",
+                "features_description": "features_description",
+                "fit_options": "fit_options",
+                "candidate": "params:candidate",
+            },
             outputs=["model_bundle", "training_summary", "training_metrics"],
             name="fit_model",
         ),
