@@ -109,8 +109,16 @@ class MlflowRegistry:
         """Set the aliases and ``stage`` tags to what the records say; they are a copy, never the truth."""
         for role in ROLES:
             version = str(roles.holder(role).version)
-            self._client.set_registered_model_alias(self._model, role, version)
+            self._point(role, version)
             self._client.set_model_version_tag(self._model, version, "stage", STAGES[role])
+
+    def _point(self, alias: str, version: str) -> None:
+        try:
+            self._client.set_registered_model_alias(self._model, alias, version)
+        except MlflowException:
+            # Two runs may set one alias at the same moment; MLflow refuses the second, to whom it says all it wanted.
+            if str(self._client.get_model_version_by_alias(self._model, alias).version) != version:
+                raise
 
     def _create(self, run_id: str, name: str, candidate: Candidate) -> ModelVersion:
         with tempfile.TemporaryDirectory() as folder:
