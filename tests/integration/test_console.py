@@ -1,7 +1,9 @@
+import gzip
 import os
 import shutil
 import socket
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,38 @@ def test_serve_starts_bentoml_on_the_database_that_was_filled(built, monkeypatch
     database = environment["CREDIT_DATABASE_URL"]
     assert database == f"sqlite:///{built}/data/credit_scoring.db"
     assert FactsRepository(open_database(database)).facts_of("taiwan_cards", "1") is not None
+
+
+@pytest.fixture
+def received(project: Path) -> Path:
+    """A project that holds the shipped declaration, its catalogs and some received rows."""
+    shutil.copytree(ROOT / "conf/base", project / "conf/base")
+    shutil.copytree(ROOT / "conf/taiwan_cards", project / "conf/taiwan_cards", dirs_exist_ok=True)
+    target = project / "data/1_raw/taiwan_cards/applicants.csv.gz"
+    target.parent.mkdir(parents=True)
+    with gzip.open(ROOT / "data/1_raw/taiwan_cards/applicants.csv.gz", "rt") as rows, gzip.open(target, "wt") as few:
+        few.writelines(islice(rows, 101))
+        few.write("101,-5" + ",1" * 23 + "\n")
+    return project
+
+
+def test_a_portfolio_is_checked_without_training(received):
+    told = run("portfolio", "check", "taiwan_cards")
+    assert told.exit_code == 0
+    assert "101 rows received: 100 valid, 1 set aside" in told.stdout
+    assert "rule 'range' on LIMIT_BAL" in told.stdout
+    assert "61 scored features" in told.stdout
+    assert not (received / "mlflow.db").exists()
+
+
+def test_a_portfolio_check_names_what_is_wrong(received):
+    assert_one_line(run("portfolio", "check", "taiwan"), "'taiwan'", "Did you mean 'taiwan_cards'?")
+    declaration = received / "conf/taiwan_cards/portfolio.yml"
+    declaration.write_text(declaration.read_text().replace("type: integer", "type: intger", 1))
+    assert_one_line(run("portfolio", "check", "taiwan_cards"), "portfolio.yml, line", "Did you mean 'integer'?")
+    shutil.copy(ROOT / "conf/taiwan_cards/portfolio.yml", declaration)
+    (received / "data/1_raw/taiwan_cards/applicants.csv.gz").unlink()
+    assert_one_line(run("portfolio", "check", "taiwan_cards"), "applicants.csv.gz", "catalog")
 
 
 def assert_one_line(result: Result, *words: str) -> None:

@@ -268,7 +268,7 @@ def test_a_path_that_speaks_of_lines_does_not_confuse_the_order():
 
 
 def test_a_key_given_twice_is_told_with_both_lines():
-    assert "'name' is given twice (first on line 3)" in refusal(TEXT + "\nname: other\n")
+    assert "'name' is given twice (first on line 4)" in refusal(TEXT + "\nname: other\n")
     assert "'scale.min' is given twice" in refusal(changed("min: 300,", "min: 300, min: 200,"))
 
 

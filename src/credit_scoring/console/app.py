@@ -22,6 +22,9 @@ class _OneLineErrors(TyperGroup):
 
 app = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
+portfolio_app = typer.Typer(no_args_is_help=True, help="Declared portfolios.")
+app.add_typer(portfolio_app, name="portfolio")
+
 PortfolioName = Annotated[str, typer.Option("--portfolio", help="Name of the portfolio: a directory of conf/.")]
 
 
@@ -54,3 +57,11 @@ def serve(
     typer.echo(ingest_portfolio(portfolio))
     typer.echo(f"Serving {tag}; try http://{host}:{port}/docs")
     run_server(tag, host, port)
+
+
+@portfolio_app.command()
+def check(name: Annotated[str, typer.Argument(help="Name of the portfolio: a directory of conf/.")]) -> None:
+    """Check a portfolio's declaration and its received rows, without training."""
+    from credit_scoring.console.portfolio_check import check_portfolio  # noqa: PLC0415
+
+    typer.echo(check_portfolio(name))

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, WithJsonSchema, field_validator
 
 from credit_scoring.core.features.declared import Declared, FeatureDeclaration
 
@@ -13,6 +13,15 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length
 
 LARGEST_EXACT_INTEGER = 2**53
 """Beyond this a JSON number no longer names one integer, so no declared number may be larger."""
+
+
+_CATEGORIES = {
+    "anyOf": [
+        {"type": "array", "items": {"type": ["string", "integer"]}},
+        {"type": "object", "additionalProperties": {"type": "string"}},
+    ]
+}
+"""What may be written for a category's values, for editors."""
 
 
 class Column(Declared):
@@ -27,7 +36,7 @@ class Column(Declared):
     source: str | None = None
     min: float | None = None
     max: float | None = None
-    values: dict[str, str] | None = None
+    values: Annotated[dict[str, str] | None, WithJsonSchema(_CATEGORIES)] = None
     nullable: bool = False
     protected: bool = False
     after_outcome: bool = False
