@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, settings
+from servers import postgres_url, redis_url, s3_server
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.contracts import CheckedRows, check_rows
@@ -17,6 +18,8 @@ from credit_scoring.core.tables import application_table, event_tables, midnight
 from credit_scoring.core.training.candidates import fit_candidate
 from credit_scoring.core.training.development import Development, development_part
 from credit_scoring.core.training.options import BoostedTreesOptions, CandidateOptions, ScorecardOptions
+
+__all__ = ["postgres_url", "redis_url", "s3_server"]  # fixtures that every test may ask for
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = 3_000
