@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from credit_scoring.core.declaration_checks import Problem, declaration_problems
+from credit_scoring.core.declaration_checks import declaration_problems
 from credit_scoring.core.errors import DeclarationError, nearest
 from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.problems import Problem
 
 Key = tuple[str, ...]
 
@@ -71,11 +72,19 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from exc
 
 
+_PLAIN_SCALARS = {
+    "bool": ("^(true|false)$", "tf"),
+    "int": (r"^[-+]?(0|[1-9][0-9]*)$", "-+0123456789"),
+    "float": (r"^[-+]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?$", "-+0123456789"),
+}
+"""What is a boolean or a number; a code such as 01, an octal number to YAML 1.1, stays the text it is."""
+
 _PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _PLAIN_SCALARS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), ["t", "f"])
+for _kind, (_pattern, _first) in _PLAIN_SCALARS.items():
+    _PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
 
 
 def _read_yaml(text: str, source: str) -> tuple[Any, dict[Key, int]]:
@@ -121,9 +130,18 @@ def _told(source: str, problems: Sequence[Problem], lines: dict[Key, int]) -> st
 
 
 def _line_of(path: Key, lines: dict[Key, int]) -> int:
+    path = _as_written(path, lines)
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path, 1)
+
+
+def _as_written(path: Key, lines: dict[Key, int]) -> Key:
+    """Return the place in the file of a feature that a family of windows made: that of the family."""
+    if path[:1] == ("features",) and len(path) > 1 and path[:2] not in lines:
+        families = [key for key in lines if len(key) == 2 and key[0] == "features" and path[1].startswith(key[1] + "_")]
+        return max(families, key=lambda key: len(key[1]), default=path)
+    return path
 
 
 def _as_problem(error: Any) -> Problem:

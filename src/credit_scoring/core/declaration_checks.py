@@ -1,142 +1,262 @@
 """What a declaration's parts must say about each other, beyond what each part's type says."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from datetime import date
+from itertools import combinations, pairwise
 
-from credit_scoring.core.errors import nearest
-from credit_scoring.core.features.declared import Condition, FeatureDeclaration
-from credit_scoring.core.portfolio import Column, EventsTable, Portfolio
+from credit_scoring.core.features.checks import feature_problems
+from credit_scoring.core.features.declared import Condition
+from credit_scoring.core.portfolio import Column, EventsTable, HashSplit, Portfolio
+from credit_scoring.core.problems import Path, Problem, unknown
 
-RESERVED = ("applicant_id", "as_of", "occurred_at", "event_number", "is_bad", "part", "points")
+RESERVED = (
+    *("applicant_id", "as_of", "occurred_at", "known_at", "event_number", "is_bad", "label", "part", "points"),
+    *("person", "row_number", "source"),
+)
 """Names that the package's own columns have; no declared column or feature may take one."""
 
 MISSING_SUFFIX = "-MISSING"
 """Added to a reason code when the value that cost points was not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One fault of a declaration: where it stands (keys from the top) and what to do about it."""
-
-    path: tuple[str, ...]
-    message: str
-
-
 def declaration_problems(portfolio: Portfolio) -> list[Problem]:
     """Return every contradiction inside ``portfolio``; an empty list when it can be used."""
-    problems = [
-        *_column_problems(portfolio),
+    return [
+        *_table_problems(portfolio),
         *_source_problems(portfolio),
+        *_lookup_problems(portfolio),
         *_event_problems(portfolio),
         *_outcome_problems(portfolio),
+        *_time_problems(portfolio),
+        *_split_problems(portfolio),
         *_policy_problems(portfolio),
         *_reason_problems(portfolio),
+        *feature_problems(portfolio, RESERVED),
     ]
-    if not any(feature.scored for feature in portfolio.features.values()):
-        problems.append(Problem(("features",), "has no scored feature, so there is nothing to fit a model on."))
-    for name, feature in portfolio.features.items():
-        problems += _feature_problems(portfolio, name, feature)
-    return problems + _cycle_problems(portfolio)
 
 
-def _column_problems(portfolio: Portfolio) -> Iterator[Problem]:
-    tables = {"applicants": portfolio.applicants.columns} | {
-        table: events.columns for table, events in portfolio.events.items()
-    }
-    for table, columns in tables.items():
-        path = ("applicants",) if table == "applicants" else ("events", table)
+def tables(portfolio: Portfolio) -> dict[Path, Mapping[str, Column]]:
+    """Return the columns of every table by its place in the declaration."""
+    found: dict[Path, Mapping[str, Column]] = {("applicants",): portfolio.applicants.columns}
+    found |= {("lookups", name): lookup.columns for name, lookup in portfolio.lookups.items()}
+    return found | {("events", name): events.columns for name, events in portfolio.events.items()}
+
+
+def _table_problems(portfolio: Portfolio) -> Iterator[Problem]:
+    for path, columns in tables(portfolio).items():
         for name, column in columns.items():
             at = (*path, "columns", name)
             if name in RESERVED:
                 yield Problem(
                     at, f"has a reserved name ({', '.join(RESERVED)}); give it another and name its 'source'."
                 )
-            if column.type == "category" and (column.min is not None or column.max is not None):
-                yield Problem((*at, "type"), "a category has neither 'min' nor 'max'; list its 'values'.")
-            if column.type == "category" and not column.values:
-                yield Problem((*at, "type"), "a category needs 'values', the categories that are allowed.")
-            if column.type != "category" and column.values is not None:
-                yield Problem((*at, "values"), f"only a category has 'values'; this column is of type '{column.type}'.")
-            low, high = column.bounds
-            if low > high:
-                yield Problem((*at, "min"), f"min {low:g} is above max {high:g}; exchange them.")
-            if column.example is not None and not _possible(column.example, column):
-                yield Problem((*at, "example"), f"is '{column.example}', which the column itself does not allow.")
+            yield from _column_problems(at, column)
+            if path[0] == "events" and column.protected:
+                yield Problem((*at, "protected"), "protected attributes stand in the applicants table; move it there.")
 
 
-def _possible(value: float | str, column: Column) -> bool:
-    """Whether a checked value of ``column`` can be ``value``."""
-    if column.type == "category":
-        return value in column.categories
+def _column_problems(at: Path, column: Column) -> Iterator[Problem]:
+    category, number = column.type == "category", column.is_number
+    if category and (column.min is not None or column.max is not None):
+        yield Problem((*at, "type"), "a category has neither 'min' nor 'max'; list its 'values'.")
+    if category and not column.values:
+        yield Problem((*at, "type"), "a category needs 'values', the categories that are allowed.")
+    if not category and column.values is not None:
+        yield Problem((*at, "values"), f"only a category has 'values'; this column is of type '{column.type}'.")
+    if column.special and not number:
+        yield Problem((*at, "special"), f"only a number has 'special' codes; this column is of type '{column.type}'.")
+    if column.formats and column.type != "date":
+        yield Problem((*at, "formats"), f"only a date has 'formats'; this column is of type '{column.type}'.")
+    if not number and (column.decimal != "." or column.thousands is not None):
+        yield Problem((*at, "type"), "only a number has 'decimal' and 'thousands'; remove them.")
+    if number and column.thousands == column.decimal:
+        yield Problem((*at, "thousands"), "is the same as 'decimal'; a number could be read in two ways.")
+    yield from _range_problems(at, column)
     low, high = column.bounds
-    if isinstance(value, str) or not low <= value <= high:
-        return False
-    return column.type == "number" or float(value).is_integer()
+    for code in column.special:
+        if low <= code <= high and (column.min is not None or column.max is not None):
+            yield Problem((*at, "special"), f"names {code:g}, an amount between min and max; narrow them or remove it.")
+    if column.example is not None and not column.allows(column.example):
+        yield Problem((*at, "example"), f"is '{column.example}', which the column itself does not allow.")
+
+
+def _range_problems(at: Path, column: Column) -> Iterator[Problem]:
+    for key in ("min", "max"):
+        bound = getattr(column, key)
+        if bound is not None and isinstance(bound, date) != (column.type == "date"):
+            kind = "a day such as 2005-10-01" if column.type == "date" else "a number"
+            yield Problem((*at, key), f"must be {kind} for a column of type '{column.type}'.")
+    low, high = column.bounds
+    if low > high:
+        yield Problem((*at, "min"), f"min {low:g} is above max {high:g}; exchange them.")
+    if column.days[0] > column.days[1]:
+        yield Problem((*at, "min"), f"min {column.min} is after max {column.max}; exchange them.")
 
 
 def _source_problems(portfolio: Portfolio) -> Iterator[Problem]:
     """One received column has one meaning: a second, laxer declaration could let a protected attribute through."""
-    key = portfolio.applicants.key
-    uses: dict[str, tuple[str, Column]] = {}
-    for at, source, column in _sources(portfolio):
-        if source == key:
+    uses: dict[tuple[str, str], tuple[str, Column]] = {}
+    for table, at, source, column in _sources(portfolio):
+        key = _names_applicant(portfolio, table)
+        if column.type != "text" and source == key:
             yield Problem(at, f"reads '{key}', the key; an applicant's name is no fact about the applicant.")
-        elif source == "applicant_id":
-            yield Problem(at, "reads 'applicant_id', which is reserved for the key; rename the received column.")
-        first, declared = uses.setdefault(source, (".".join(at), column))
+        elif table == "applicants" and source in ("applicant_id", "row_number", "source") and column.type != "text":
+            yield Problem(at, f"reads '{source}', which is reserved; rename the received column.")
+        first, declared = uses.setdefault((table, source), (".".join(at), column))
         if _contract(declared) != _contract(column):
             yield Problem(at, f"reads '{source}', which '{first}' declares otherwise; declare a received column once.")
 
 
-def _sources(portfolio: Portfolio) -> Iterator[tuple[tuple[str, ...], str, Column]]:
-    """Each received column: where it is named, its name, and what it is declared to be."""
-    for name, column in portfolio.applicants.columns.items():
-        yield ("applicants", "columns", name), column.source or name, column
-    for table, events in portfolio.events.items():
+def _names_applicant(portfolio: Portfolio, table: str) -> str | None:
+    if table in portfolio.events:
+        return portfolio.events[table].key or portfolio.applicants.key
+    return portfolio.applicants.key if table == "applicants" else None
+
+
+def _sources(portfolio: Portfolio) -> Iterator[tuple[str, Path, str, Column]]:
+    """Each received column: its table, where it is named, its name, and what it is declared to be."""
+    for path, columns in tables(portfolio).items():
+        events = portfolio.events.get(path[-1]) if path[0] == "events" else None
+        if events is None or events.from_wide is None:
+            for name, column in columns.items():
+                yield path[-1], (*path, "columns", name), column.source or name, column
+            continue
         for day, sources in events.from_wide.at.items():
             for name, source in sources.items():
-                if name in events.columns:
-                    yield ("events", table, "from_wide", "at", day.isoformat(), name), source, events.columns[name]
+                if name in columns:
+                    yield "applicants", (*path, "from_wide", "at", day.isoformat(), name), source, columns[name]
 
 
 def _contract(column: Column) -> dict[str, object]:
-    return column.model_dump(include={"type", "min", "max", "values", "nullable", "protected", "after_outcome"})
+    return column.model_dump(exclude={"source", "unit", "description", "example"})
+
+
+def _lookup_problems(portfolio: Portfolio) -> Iterator[Problem]:
+    known = dict(portfolio.applicants.columns)
+    for table, lookup in portfolio.lookups.items():
+        path = ("lookups", table)
+        if table == "applicants" or table in portfolio.events:
+            yield Problem(path, "has the name of another table; give it another.")
+        by = known.get(lookup.by)
+        if by is None:
+            yield Problem((*path, "by"), unknown("column of the applicants or of an earlier lookup", lookup.by, known))
+        elif by.type == "date":
+            yield Problem((*path, "by"), f"'{lookup.by}' is a date; join by a number, category or text.")
+        for name in lookup.columns.keys() & known.keys():
+            yield Problem((*path, "columns", name), "is the name of a column declared before; give it another.")
+        known |= lookup.columns
 
 
 def _event_problems(portfolio: Portfolio) -> Iterator[Problem]:
     if "applicants" in portfolio.events:
         yield Problem(("events", "applicants"), "has the name of the applicants table; give it another.")
     for table, events in portfolio.events.items():
-        for day, sources in events.from_wide.at.items():
-            path = ("events", table, "from_wide", "at", day.isoformat())
-            if portfolio.as_of.constant is not None and day >= portfolio.as_of.constant:
-                yield Problem(path, f"is not before 'as_of', {portfolio.as_of.constant}, so no feature could see it.")
-            for column in sources.keys() - events.columns.keys():
-                yield Problem((*path, column), _unknown("column", column, events.columns))
-            for column in events.columns.keys() - sources.keys():
-                yield Problem(path, f"names no received column for '{column}', which the table declares.")
+        if events.from_wide is not None:
+            yield from _wide_problems(portfolio, table, events)
+        elif events.key is None and portfolio.applicants.key is None:
+            yield Problem(
+                ("events", table),
+                "cannot be joined: the applicants have no 'key'. Declare 'applicants.key' (and 'key' here, if the "
+                "column has another name in this table).",
+            )
+
+
+def _wide_problems(portfolio: Portfolio, table: str, events: EventsTable) -> Iterator[Problem]:
+    for day, sources in events.from_wide.at.items() if events.from_wide else ():
+        path = ("events", table, "from_wide", "at", day.isoformat())
+        if portfolio.as_of.constant is not None and day >= portfolio.as_of.constant:
+            yield Problem(path, f"is not before 'as_of', {portfolio.as_of.constant}, so no feature could see it.")
+        for column in sources.keys() - events.columns.keys():
+            yield Problem((*path, column), unknown("column", column, events.columns))
+        for column in events.columns.keys() - sources.keys():
+            yield Problem(path, f"names no received column for '{column}', which the table declares.")
 
 
 def _outcome_problems(portfolio: Portfolio) -> Iterator[Problem]:
-    name = portfolio.outcome.column
-    column = portfolio.applicants.columns.get(name)
+    name, rules = portfolio.outcome.column, portfolio.outcome.rules
+    column = portfolio.row_columns.get(name)
     if column is None:
-        yield Problem(("outcome", "column"), _unknown("column", name, portfolio.applicants.columns))
-    elif not column.after_outcome:
+        yield Problem(("outcome", "column"), unknown("column", name, portfolio.row_columns))
+        return
+    if not column.after_outcome:
         yield Problem(
             ("applicants", "columns", name),
             "holds the outcome, so it is known only after the decision: add 'after_outcome: true'.",
         )
-    if column is not None:
-        for kind in ("bad", "good"):
-            for value in getattr(portfolio.outcome, kind):
-                if not _possible(value, column):
-                    yield Problem(("outcome", kind), f"names '{value}', which '{name}' can never be.")
-    if set(portfolio.outcome.bad) & set(portfolio.outcome.good):
-        yield Problem(("outcome", "bad"), "a value cannot be both bad and good.")
-    shares = portfolio.split.development + portfolio.split.holdout + portfolio.split.stream
-    if abs(shares - 1) > 1e-9:
-        yield Problem(("split",), f"development, holdout and stream must add up to 1; they add up to {shares:g}.")
+    for label, rule in rules.items():
+        for value in rule.one_of or ():
+            if not column.allows(value):
+                yield Problem(("outcome", label), f"names '{_plain(value)}', which '{name}' can never be.")
+        if rule.bounded and not column.is_number:
+            yield Problem(("outcome", label), f"'{name}' is no number; list its values.")
+        if not rule.bounded and rule.one_of is None:
+            yield Problem(("outcome", label), "says nothing; list values, or give bounds such as {above: 30}.")
+    for earlier, label in combinations(rules, 2):
+        if _overlap(rules[earlier], rules[label]):
+            yield Problem(("outcome", label), f"a value cannot be both {label} and {earlier}; their rules overlap.")
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _overlap(first: Condition, second: Condition) -> bool:
+    """Whether some value meets both; of numbers, only bounds, listed values and what lies between need a look."""
+    if set(first.one_of or ()) & set(second.one_of or ()) and not (first.bounded or second.bounded):
+        return True
+    bounds = (getattr(rule, key) for rule in (first, second) for key in ("at_least", "at_most", "above", "below"))
+    listed = (value for rule in (first, second) for value in rule.one_of or ())
+    edges = sorted({float(edge) for edge in (*bounds, *listed) if isinstance(edge, int | float)})
+    between = [(low + high) / 2 for low, high in pairwise(edges)]
+    outside = [edges[0] - 1, edges[-1] + 1] if edges else []
+    return any(_meets(value, first) and _meets(value, second) for value in (*edges, *between, *outside))
+
+
+def _meets(value: float, rule: Condition) -> bool:
+    return (
+        (rule.at_least is None or value >= rule.at_least)
+        and (rule.at_most is None or value <= rule.at_most)
+        and (rule.above is None or value > rule.above)
+        and (rule.below is None or value < rule.below)
+        and (rule.one_of is None or value in rule.one_of)
+    )
+
+
+def _time_problems(portfolio: Portfolio) -> Iterator[Problem]:
+    """Columns that date decision and outcome, and what may be left out about them."""
+    observed = portfolio.outcome.observed
+    dated = {
+        ("as_of", "column"): portfolio.as_of.column,
+        ("outcome", "starts"): portfolio.outcome.starts,
+        ("outcome", "observed", "column"): observed.column if observed else None,
+    }
+    for path, name in dated.items():
+        column = portfolio.row_columns.get(name) if name else None
+        if name and column is None:
+            yield Problem(path, unknown("column", name, portfolio.row_columns))
+        elif column is not None and column.type != "date":
+            yield Problem(path, f"'{name}' is of type '{column.type}'; a moment needs a column of type 'date'.")
+        elif column is not None and column.nullable and path == ("as_of", "column"):
+            yield Problem(path, f"'{name}' may be missing; without its moment a row cannot be used. Remove 'nullable'.")
+    if observed is None and (portfolio.as_of.column or portfolio.outcome.starts):
+        yield Problem(
+            ("outcome",),
+            "needs 'observed', when the outcomes were read (constant: a day, or column: a date), because rows are "
+            "decided at different times and only outcomes whose window was closed by then may be trained on.",
+        )
+
+
+def _split_problems(portfolio: Portfolio) -> Iterator[Problem]:
+    split = portfolio.split
+    if isinstance(split, HashSplit):
+        shares = split.development + split.holdout + split.stream
+        if abs(shares - 1) > 1e-9:
+            yield Problem(("split",), f"development, holdout and stream must add up to 1; they add up to {shares:g}.")
+        return
+    if portfolio.as_of.column is None:
+        yield Problem(("split", "by"), "needs 'as_of: {column: ...}'; without it every row has the same time.")
+    if split.stream_from is not None and split.stream_from <= split.holdout_from:
+        yield Problem(("split", "stream_from"), "must be after 'holdout_from'.")
 
 
 def _policy_problems(portfolio: Portfolio) -> Iterator[Problem]:
@@ -163,115 +283,3 @@ def _reason_problems(portfolio: Portfolio) -> Iterator[Problem]:
             yield Problem(("reasons", code), f"ends in '{MISSING_SUFFIX}', which is added when a value is missing.")
         if all(feature.reason != code for feature in portfolio.features.values()):
             yield Problem(("reasons", code), "is given by no feature; remove it, or name it in one.")
-
-
-def _feature_problems(portfolio: Portfolio, name: str, feature: FeatureDeclaration) -> Iterator[Problem]:
-    path = ("features", name)
-    if name in RESERVED:
-        yield Problem(path, f"has a reserved name ({', '.join(RESERVED)}); give it another.")
-    if _is_category(portfolio, feature):
-        for key in ("higher_is", "special"):
-            if getattr(feature, key):
-                yield Problem((*path, key), f"has no meaning for '{feature.column}', a category; remove it.")
-    if feature.reason is not None and feature.reason not in portfolio.reasons:
-        yield Problem((*path, "reason"), _unknown("reason", feature.reason, portfolio.reasons))
-    if name in portfolio.applicants.columns and feature.column != name:
-        yield Problem(path, f"has the name of a column but is not 'column: {name}'; give it a name of its own.")
-    for operand in feature.operands:
-        yield from _operand_problems(portfolio, name, feature, operand)
-    reading = feature.window or feature.time_since
-    if reading is None:
-        return
-    kind = "window" if feature.window else "time_since"
-    events = portfolio.events.get(reading.table)
-    if events is None:
-        yield Problem((*path, kind, "table"), _unknown("event table", reading.table, portfolio.events))
-        return
-    if feature.window and feature.window.column:
-        yield from _read_problems(events, (*path, kind, "column"), feature.window.column)
-    for column, condition in reading.where.items():
-        yield from _condition_problems(events, (*path, kind, "where", column), column, condition)
-
-
-def _operand_problems(portfolio: Portfolio, name: str, feature: FeatureDeclaration, operand: str) -> Iterator[Problem]:
-    kind = next(kind for kind in ("column", "ratio", "difference") if getattr(feature, kind) is not None)
-    path = ("features", name, kind)
-    column = portfolio.applicants.columns.get(operand)
-    if column is not None:
-        yield from _usable_problems(path, operand, column)
-    elif kind == "column" or operand not in portfolio.features:
-        allowed = [*portfolio.application_columns, *(portfolio.features if kind != "column" else ())]
-        yield Problem(path, _unknown("column" if kind == "column" else "column or feature", operand, allowed))
-    made_of = portfolio.features.get(operand)
-    if kind != "column" and (
-        column.type == "category" if column is not None else made_of is not None and _is_category(portfolio, made_of)
-    ):
-        yield Problem(path, f"'{operand}' is a category; {kind}s are made of numbers.")
-
-
-def _is_category(portfolio: Portfolio, feature: FeatureDeclaration) -> bool:
-    """Whether the feature is a category as it stands."""
-    column = portfolio.applicants.columns.get(feature.column or "")
-    return column is not None and column.type == "category"
-
-
-def _usable_problems(path: tuple[str, ...], name: str, column: Column) -> Iterator[Problem]:
-    if column.protected:
-        yield Problem(
-            path,
-            f"'{name}' is a protected attribute and may never be a model input, alone or inside another feature. "
-            f"Remove this feature; fairness reports read the attribute from a table of its own.",
-        )
-    if column.after_outcome:
-        yield Problem(path, f"'{name}' is known only after the decision and may never be a feature. Remove it.")
-
-
-def _read_problems(events: EventsTable, path: tuple[str, ...], name: str) -> Iterator[Problem]:
-    column = events.columns.get(name)
-    if column is None:
-        yield Problem(path, _unknown("column", name, events.columns))
-        return
-    yield from _usable_problems(path, name, column)
-    if column.type == "category":
-        yield Problem(path, f"'{name}' is a category; use 'count' or 'share' with 'where'.")
-
-
-def _condition_problems(
-    events: EventsTable, path: tuple[str, ...], name: str, condition: Condition
-) -> Iterator[Problem]:
-    column = events.columns.get(name)
-    if column is None:
-        yield Problem(path, _unknown("column", name, events.columns))
-        return
-    yield from _usable_problems(path, name, column)
-    bounded = condition.at_least is not None or condition.at_most is not None
-    if not bounded and condition.one_of is None:
-        yield Problem(path, "says nothing; give 'at_least', 'at_most' or 'one_of'.")
-    if column.type == "category" and bounded:
-        yield Problem(path, f"'{name}' is a category; use 'one_of'.")
-    for value in condition.one_of or ():
-        if not _possible(value, column):
-            yield Problem((*path, "one_of"), f"names '{value}', which '{name}' can never be.")
-
-
-def _cycle_problems(portfolio: Portfolio) -> list[Problem]:
-    settled: set[str] = set()
-    waiting = dict(portfolio.features)
-    while ready := [name for name, feature in waiting.items() if _ready(portfolio, feature, settled)]:
-        settled.update(ready)
-        for name in ready:
-            del waiting[name]
-    return [Problem(("features", name), "is made of itself, directly or through others.") for name in waiting]
-
-
-def _ready(portfolio: Portfolio, feature: FeatureDeclaration, settled: Collection[str]) -> bool:
-    if feature.column is not None:
-        return True
-    columns = portfolio.applicants.columns
-    others = [name for name in feature.operands if name in portfolio.features and name not in columns]
-    return all(other in settled for other in others)
-
-
-def _unknown(what: str, word: str, allowed: Collection[str]) -> str:
-    known = ", ".join(sorted(allowed)) or "none"
-    return f"names no {what} '{word}'.{nearest(word, allowed)} Declared: {known}."
