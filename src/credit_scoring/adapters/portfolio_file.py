@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -14,6 +15,9 @@ from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.problems import Problem
 
 Key = tuple[str, ...]
+
+_NEVER_WRITTEN = ("one_of", "float", "date")
+"""Last parts of Pydantic's paths where a declaration may have a plain value: one of several types, or a list."""
 
 _DEEPEST = 50
 _MOST_KEYS = 100_000
@@ -47,8 +51,7 @@ def parse_portfolio(text: str, source: str, expected_name: str | None = None) ->
     try:
         portfolio = Portfolio.model_validate(content)
     except ValidationError as exc:
-        problems = [_as_problem(error) for error in exc.errors(include_url=False)]
-        raise DeclarationError(_told(source, problems, lines)) from exc
+        raise DeclarationError(_told(source, _one_per_place(exc, lines), lines)) from exc
     problems = declaration_problems(portfolio)
     if expected_name not in (None, portfolio.name):
         problems.append(
@@ -75,7 +78,10 @@ class _PlainLoader(yaml.SafeLoader):
 _PLAIN_SCALARS = {
     "bool": ("^(true|false)$", "tf"),
     "int": (r"^[-+]?(0|[1-9][0-9]*)$", "-+0123456789"),
-    "float": (r"^[-+]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?$", "-+0123456789"),
+    "float": (
+        r"^[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|\.[0-9]+|\.(inf|Inf|INF|nan|NaN|NAN))$",
+        "-+.0123456789",
+    ),
 }
 """What is a boolean or a number; a code such as 01, an octal number to YAML 1.1, stays the text it is."""
 
@@ -134,6 +140,25 @@ def _line_of(path: Key, lines: dict[Key, int]) -> int:
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path, 1)
+
+
+def _one_per_place(exc: ValidationError, lines: dict[Key, int]) -> list[Problem]:
+    """Return what Pydantic found, once per place: of a value that may have several types it tells each."""
+    problems: dict[Key, Problem] = {}
+    for error in exc.errors(include_url=False):
+        problem = _as_problem(error)
+        path = _in_file(problem.path, lines)
+        problems.setdefault(path, replace(problem, path=path))
+    return list(problems.values())
+
+
+def _in_file(path: Key, lines: dict[Key, int]) -> Key:
+    """Return ``path`` without the part that Pydantic adds for one of several types, if there is one."""
+    if path in lines:
+        return path
+    shortened = (path[:part] + path[part + 1 :] for part in range(len(path) - 1, 0, -1))
+    absent_key = path[:-1] if path[-1] not in _NEVER_WRITTEN else None
+    return next((candidate for candidate in shortened if candidate in lines and candidate != absent_key), path)
 
 
 def _as_written(path: Key, lines: dict[Key, int]) -> Key:

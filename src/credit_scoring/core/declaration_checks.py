@@ -51,8 +51,6 @@ def _table_problems(portfolio: Portfolio) -> Iterator[Problem]:
                     at, f"has a reserved name ({', '.join(RESERVED)}); give it another and name its 'source'."
                 )
             yield from _column_problems(at, column)
-            if path[0] == "events" and column.protected:
-                yield Problem((*at, "protected"), "protected attributes stand in the applicants table; move it there.")
 
 
 def _column_problems(at: Path, column: Column) -> Iterator[Problem]:
@@ -100,8 +98,6 @@ def _source_problems(portfolio: Portfolio) -> Iterator[Problem]:
         key = _names_applicant(portfolio, table)
         if column.type != "text" and source == key:
             yield Problem(at, f"reads '{key}', the key; an applicant's name is no fact about the applicant.")
-        elif table == "applicants" and source in ("applicant_id", "row_number", "source") and column.type != "text":
-            yield Problem(at, f"reads '{source}', which is reserved; rename the received column.")
         first, declared = uses.setdefault((table, source), (".".join(at), column))
         if _contract(declared) != _contract(column):
             yield Problem(at, f"reads '{source}', which '{first}' declares otherwise; declare a received column once.")
@@ -193,7 +189,7 @@ def _outcome_problems(portfolio: Portfolio) -> Iterator[Problem]:
             yield Problem(("outcome", label), "says nothing; list values, or give bounds such as {above: 30}.")
     for earlier, label in combinations(rules, 2):
         if _overlap(rules[earlier], rules[label]):
-            yield Problem(("outcome", label), f"a value cannot be both {label} and {earlier}; their rules overlap.")
+            yield Problem(("outcome", earlier), f"a value cannot be both {earlier} and {label}; change one rule.")
 
 
 def _plain(value: object) -> str:

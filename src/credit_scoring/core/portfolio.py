@@ -160,7 +160,7 @@ class WideMonths(Declared):
 
 
 class TimeColumn(Declared):
-    """A received column of moments: ISO 8601, or one of ``formats`` (as in ``strptime``); UTC where no offset is given."""
+    """A received column of moments: ISO 8601, or one of ``formats`` (as in ``strptime``); UTC without an offset."""
 
     source: str
     formats: tuple[str, ...] = ()

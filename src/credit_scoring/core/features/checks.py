@@ -56,7 +56,7 @@ def _operand_problems(portfolio: Portfolio, name: str, feature: FeatureDeclarati
     columns_only = kind in ("column", "time_since")
     column = portfolio.row_columns.get(operand)
     if column is not None:
-        yield from _usable_problems(portfolio, path, operand, column)
+        yield from _usable_problems(path, operand, column, portfolio.bookkeeping)
         yield from _type_problems(path, kind, operand, column)
     elif columns_only or operand not in portfolio.features:
         allowed = [*portfolio.application_columns, *(() if columns_only else portfolio.features)]
@@ -82,7 +82,7 @@ def _is_category(portfolio: Portfolio, feature: FeatureDeclaration) -> bool:
     return column is not None and column.type == "category"
 
 
-def _usable_problems(portfolio: Portfolio, path: Path, name: str, column: Column) -> Iterator[Problem]:
+def _usable_problems(path: Path, name: str, column: Column, bookkeeping: Collection[str] = ()) -> Iterator[Problem]:
     if column.protected:
         yield Problem(
             path,
@@ -91,7 +91,7 @@ def _usable_problems(portfolio: Portfolio, path: Path, name: str, column: Column
         )
     if column.after_outcome:
         yield Problem(path, f"'{name}' is known only after the decision and may never be a feature. Remove it.")
-    elif name in portfolio.bookkeeping:
+    elif name in bookkeeping:
         yield Problem(path, f"'{name}' dates the decision or its outcome and may never be a feature. Remove it.")
 
 
@@ -100,7 +100,7 @@ def _read_problems(events: EventsTable, path: Path, name: str) -> Iterator[Probl
     if column is None:
         yield Problem(path, unknown("column", name, events.columns))
         return
-    yield from _event_column_problems(path, name, column)
+    yield from _usable_problems(path, name, column)
     if column.type == "category":
         yield Problem(path, f"'{name}' is a category; use 'count' or 'share' with 'where'.")
     elif not column.is_number:
@@ -112,7 +112,7 @@ def _condition_problems(events: EventsTable, path: Path, name: str, condition: C
     if column is None:
         yield Problem(path, unknown("column", name, events.columns))
         return
-    yield from _event_column_problems(path, name, column)
+    yield from _usable_problems(path, name, column)
     if not condition.bounded and condition.one_of is None:
         yield Problem(path, "says nothing; give 'at_least', 'at_most', 'above', 'below' or 'one_of'.")
     if column.type == "category" and condition.bounded:
@@ -122,11 +122,6 @@ def _condition_problems(events: EventsTable, path: Path, name: str, condition: C
     for value in condition.one_of or ():
         if not column.allows(value):
             yield Problem((*path, "one_of"), f"names '{value}', which '{name}' can never be.")
-
-
-def _event_column_problems(path: Path, name: str, column: Column) -> Iterator[Problem]:
-    if column.after_outcome:
-        yield Problem(path, f"'{name}' is known only after the decision and may never be a feature. Remove it.")
 
 
 def _cycle_problems(portfolio: Portfolio) -> list[Problem]:

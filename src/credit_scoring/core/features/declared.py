@@ -18,7 +18,7 @@ class Condition(Declared):
     at_most: float | None = None
     above: float | None = None
     below: float | None = None
-    one_of: tuple[float | str, ...] | None = None
+    one_of: tuple[float | str, ...] | None = Field(default=None, min_length=1)
 
     @property
     def bounded(self) -> bool:

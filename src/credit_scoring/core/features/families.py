@@ -26,12 +26,13 @@ def completed_features(
 
 
 def default_reasons(features: Mapping[str, FeatureDeclaration]) -> dict[str, str]:
-    """Return a readable text for every reason code that some feature gives, that of the first which gives it."""
+    """Return a readable text for every code that a feature has by default; a code of one's own is declared."""
     texts: dict[str, str] = {}
     for name, feature in features.items():
-        if feature.reason is not None:
-            described = feature.description or name.replace("_", " ")
-            texts.setdefault(feature.reason, described[:1].upper() + described[1:])
+        code = feature.reason
+        if code is not None and name.upper().startswith(code):
+            described = feature.description or code.lower().replace("_", " ")
+            texts.setdefault(code, described[:1].upper() + described[1:])
     return texts
 
 
