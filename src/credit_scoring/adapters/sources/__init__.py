@@ -1,0 +1,5 @@
+"""Where rows come from: datasets for the Kedro catalog that give received batches."""
+
+from credit_scoring.adapters.sources.files import DelimitedDataset
+
+__all__ = ["DelimitedDataset"]

@@ -1,0 +1,73 @@
+"""Files wherever fsspec reaches them, and what can go wrong on the way as errors that say what to do."""
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self, cast
+
+import fsspec
+from kedro.io.core import get_protocol_and_path
+from kedro.utils import find_kedro_project
+
+from credit_scoring.core.errors import ContractError
+
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A file or directory: on disk, in a bucket, in memory.
+
+    ``name`` is what errors and batches call it; it holds no credentials.
+    """
+
+    filesystem: Any
+    path: str
+    name: str
+
+    @classmethod
+    def of(cls, filepath: str, credentials: Mapping[str, Any] | None, fs_args: Mapping[str, Any] | None) -> Self:
+        """Return the location of a catalog entry; ``credentials`` and ``fs_args`` go to fsspec, as in Kedro."""
+        protocol, path = get_protocol_and_path(filepath)
+        if protocol == "file":
+            path = str(project_path(path))
+        options = dict(fs_args or {}) | dict(credentials or {})
+        return cls(fsspec.filesystem(protocol, **options), path, Path(path).name)
+
+    def open(self) -> BinaryIO:
+        """Return the bytes of the file, to be closed by the caller."""
+        return cast("BinaryIO", self.filesystem.open(self.path, "rb"))
+
+    def size(self) -> int:
+        """Return the stored size in bytes."""
+        return int(self.filesystem.info(self.path)["size"] or 0)
+
+
+def project_path(path: str) -> Path:
+    """Return a relative path as seen from the project, wherever in it the command was typed."""
+    found = Path(path)
+    return found if found.is_absolute() else (find_kedro_project(Path.cwd()) or Path.cwd()) / found
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Tell what keeps a file from being read, as ContractError."""
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise ContractError(f"'{name}' is absent. Put it there, or correct its path in the catalog.") from exc
+    except PermissionError as exc:
+        raise ContractError(
+            f"'{name}' may not be read. Check its permissions, or 'credentials' in the catalog."
+        ) from exc
+    except _DAMAGED as exc:
+        raise ContractError(
+            f"'{name}' is cut off or damaged: nothing after that can be read. Ask for it again."
+        ) from exc
+    except OSError as exc:
+        reason = exc.strerror or str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+        raise ContractError(f"'{name}' cannot be read: {reason}. Mend or replace it, then run again.") from exc
