@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.calibration import fit_affine
-from credit_scoring.core.contracts import check_rows
+from credit_scoring.core.table_checks import check_rows
 from credit_scoring.core.features.feature_set import FeatureSet, to_matrix
 from credit_scoring.core.scoring import score
 from credit_scoring.core.tables import application_table, event_tables, outcome_table, with_as_of
@@ -39,7 +39,7 @@ def all_rows(portfolio_name: str) -> Development:
     """Return every applicant of a portfolio with a known outcome, from its received file."""
     portfolio = read_portfolio(PROJECT / "conf" / portfolio_name / "portfolio.yml")
     received = PROJECT / "data/1_raw" / portfolio_name / "applicants.csv.gz"
-    valid = check_rows(pl.read_csv(received, infer_schema=False), portfolio).valid
+    valid = check_rows({"applicants": pl.read_csv(received, infer_schema=False)}, portfolio).valid
     moment = portfolio.as_of.moment(None, datetime.now(UTC))
     plan = FeatureSet.of(portfolio)
     events = event_tables(valid, portfolio)

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, settings
 from servers import postgres_url, redis_url, s3_server
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
-from credit_scoring.core.contracts import CheckedRows, check_rows
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import Matrix, ModelBundle
 from credit_scoring.core.splitting import assign_parts
+from credit_scoring.core.table_checks import CheckedTables, check_rows
 from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table, with_as_of
 from credit_scoring.core.training.candidates import fit_candidate
 from credit_scoring.core.training.development import Development, development_part
@@ -50,17 +50,17 @@ def taiwan_raw() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def taiwan_checked(taiwan_raw: pl.DataFrame, taiwan: Portfolio) -> CheckedRows:
-    return check_rows(taiwan_raw, taiwan)
+def taiwan_checked(taiwan_raw: pl.DataFrame, taiwan: Portfolio) -> CheckedTables:
+    return check_rows({"applicants": taiwan_raw}, taiwan)
 
 
 @pytest.fixture(scope="session")
-def taiwan_tables(taiwan_checked: CheckedRows, taiwan: Portfolio) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+def taiwan_tables(taiwan_checked: CheckedTables, taiwan: Portfolio) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     """Applicants with ``as_of``, and events, of everybody."""
     assert taiwan.as_of.constant is not None
     moment = midnight(taiwan.as_of.constant)
-    applicants = with_as_of(application_table(taiwan_checked.valid, taiwan), moment)
-    return applicants, event_tables(taiwan_checked.valid, taiwan)
+    applicants = with_as_of(application_table(taiwan_checked.valid, taiwan).collect(), moment)
+    return applicants, {table: rows.collect() for table, rows in event_tables(taiwan_checked.valid, taiwan).items()}
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +70,10 @@ def taiwan_features(taiwan_tables: tuple[pl.DataFrame, dict[str, pl.DataFrame]],
 
 
 @pytest.fixture(scope="session")
-def development(taiwan_features: pl.DataFrame, taiwan_checked: CheckedRows, taiwan: Portfolio) -> Development:
+def development(taiwan_features: pl.DataFrame, taiwan_checked: CheckedTables, taiwan: Portfolio) -> Development:
     """A small development part: the first ``SAMPLE`` applicants of the real one."""
-    parts = assign_parts(taiwan_features["applicant_id"], taiwan.split)
-    whole = development_part(taiwan, taiwan_features, outcome_table(taiwan_checked.valid, taiwan), parts)
+    parts = assign_parts(taiwan_features.select("applicant_id"), taiwan.split)
+    whole = development_part(taiwan, taiwan_features, outcome_table(taiwan_checked.valid, taiwan).collect(), parts)
     return whole.rows(np.arange(SAMPLE))
 
 

@@ -36,12 +36,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def validated(project: Path, taiwan: Any, taiwan_checked: Any) -> Path:
     """The same after ingestion: validated tables of 50 applicants."""
-    rows = taiwan_checked.valid.head(50)
+    rows = {"applicants": taiwan_checked.valid["applicants"].head(50)}
     directory = project / "data/2_validated/taiwan_cards"
     (directory / "events").mkdir(parents=True)
-    application_table(rows, taiwan).write_parquet(directory / "applicants.parquet")
+    application_table(rows, taiwan).sink_parquet(directory / "applicants.parquet")
     for table, frame in event_tables(rows, taiwan).items():
-        frame.write_parquet(directory / f"events/{table}.parquet")
+        frame.sink_parquet(directory / f"events/{table}.parquet")
     return project
 
 

@@ -26,7 +26,7 @@ def inputs(taiwan, taiwan_features, boosted_trees_bundle):
         "portfolio": taiwan,
         "features_applicants": taiwan_features,
         "features_description": lineage(taiwan, "sha256:received"),
-        "features_parts": assign_parts(taiwan_features["applicant_id"], taiwan.split),
+        "features_parts": assign_parts(taiwan_features.select("applicant_id"), taiwan.split),
         "champion_bundle": boosted_trees_bundle,
         "params:monitoring": OPTIONS,
     }

@@ -4,11 +4,11 @@ from service_package import decider
 
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
-from credit_scoring.core.contracts import CheckedRows
 from credit_scoring.core.features.feature_set import to_matrix
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import ModelBundle, score
 from credit_scoring.core.splitting import assign_parts
+from credit_scoring.core.table_checks import CheckedTables
 from credit_scoring.core.tables import application_table, event_tables
 from credit_scoring.usecases.decide_application import Application, Decider
 
@@ -16,14 +16,14 @@ from credit_scoring.usecases.decide_application import Application, Decider
 @pytest.fixture(scope="module")
 def holdout(taiwan_features: pl.DataFrame, taiwan: Portfolio) -> pl.DataFrame:
     """Features of every applicant of the holdout part, computed as one batch with everybody else."""
-    parts = assign_parts(taiwan_features["applicant_id"], taiwan.split).filter(pl.col("part") == "holdout")
+    parts = assign_parts(taiwan_features.select("applicant_id"), taiwan.split).filter(pl.col("part") == "holdout")
     return taiwan_features.join(parts, on="applicant_id", how="semi", maintain_order="left")
 
 
 @pytest.fixture(scope="module")
 def online(
     taiwan: Portfolio,
-    taiwan_checked: CheckedRows,
+    taiwan_checked: CheckedTables,
     scorecard_bundle: ModelBundle,
     boosted_trees_bundle: ModelBundle,
     tmp_path_factory: pytest.TempPathFactory,
@@ -32,7 +32,8 @@ def online(
     engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('facts') / 'facts.db'}")
     store = FactsRepository(engine)
     valid = taiwan_checked.valid
-    store.replace_all(taiwan.name, "parity", application_table(valid, taiwan), event_tables(valid, taiwan))
+    events = {table: rows.collect() for table, rows in event_tables(valid, taiwan).items()}
+    store.replace_all(taiwan.name, "parity", application_table(valid, taiwan).collect(), events)
     ids = (f"d{number}" for number in range(10**6))
     models = {"champion": scorecard_bundle, "challenger": boosted_trees_bundle}
     return decider(models, facts=store, new_id=lambda: next(ids))

@@ -93,12 +93,13 @@ def test_a_decision_is_answered_and_can_be_read_back(client, arm):
 
 
 def test_stored_facts_decide_like_the_same_facts_inline(client, engine, taiwan, taiwan_checked):
-    rows = taiwan_checked.valid.head(20)
-    events = event_tables(rows, taiwan)
-    FactsRepository(engine).replace_all(taiwan.name, "hash", application_table(rows, taiwan), events)
-    applicant_id = rows["applicant_id"][3]
+    rows = {"applicants": taiwan_checked.valid["applicants"].head(20)}
+    events = {table: frame.collect() for table, frame in event_tables(rows, taiwan).items()}
+    applications = application_table(rows, taiwan).collect()
+    FactsRepository(engine).replace_all(taiwan.name, "hash", applications, events)
+    applicant_id = applications["applicant_id"][3]
     stored = client.decide({"application_id": "stored", "applicant_id": applicant_id}).json()
-    fields = application_table(rows, taiwan).row(3, named=True)
+    fields = applications.row(3, named=True)
     fields.pop("applicant_id")
     statements = [
         {"occurred_at": row["occurred_at"].isoformat().replace("+00:00", "Z")}

@@ -1,6 +1,8 @@
 import json
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import polars as pl
 import pytest
@@ -8,15 +10,31 @@ from factories import build_portfolio, build_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credit_scoring.core.contracts import QUARANTINE_SCHEMA, CheckedRows, check_rows
 from credit_scoring.core.errors import ContractError
+from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.row_checks import QUARANTINE_SCHEMA
+from credit_scoring.core.table_checks import CheckedTables, check_rows
 from credit_scoring.core.tables import application_table, event_tables, outcome_table, protected_table
 
 TINY = build_portfolio()
 
 
-def check(*rows: dict[str, str | None]) -> CheckedRows:
-    return check_rows(build_raw(rows), TINY)
+@dataclass(frozen=True)
+class Checked:
+    """The applicants after the check, and all tables for what is made of them."""
+
+    valid: pl.DataFrame
+    quarantined: pl.DataFrame
+    tables: Mapping[str, pl.LazyFrame]
+
+
+def checked_rows(raw: pl.DataFrame, portfolio: Portfolio = TINY) -> Checked:
+    checked = check_rows({"applicants": raw}, portfolio)
+    return Checked(checked.valid["applicants"].collect(), checked.quarantined, checked.valid)
+
+
+def check(*rows: dict[str, str | None]) -> Checked:
+    return checked_rows(build_raw(rows))
 
 
 def faults(*rows: dict[str, str | None]) -> list[tuple[str, str]]:
@@ -24,8 +42,8 @@ def faults(*rows: dict[str, str | None]) -> list[tuple[str, str]]:
     return list(zip(quarantined["column"], quarantined["rule"], strict=True))
 
 
-def test_the_shipped_rows_are_all_valid(taiwan_checked: CheckedRows):
-    assert taiwan_checked.valid.height == 30_000
+def test_the_shipped_rows_are_all_valid(taiwan_checked: CheckedTables):
+    assert taiwan_checked.valid["applicants"].collect().height == 30_000
     assert taiwan_checked.quarantined.height == 0
 
 
@@ -33,15 +51,15 @@ def test_sound_rows_are_valid_and_typed():
     checked = check({}, {"INCOME": "", "HOUSING": None})
     assert checked.quarantined.is_empty()
     assert checked.quarantined.schema == QUARANTINE_SCHEMA
-    assert checked.valid["INCOME"].to_list() == [1000.5, None]
-    assert checked.valid["HOUSING"].to_list() == ["owner", None]
-    assert checked.valid["PAID_2"].to_list() == [None, None]
-    assert checked.valid["LATE_2"].to_list() == [-1, -1]
+    assert checked.valid["income_eur"].to_list() == [1000.5, None]
+    assert checked.valid["housing"].to_list() == ["owner", None]
+    assert checked.valid["payments@2020-04-30@paid_eur"].to_list() == [None, None]
+    assert checked.valid["payments@2020-04-30@late_days"].to_list() == [-1, -1]
 
 
 @pytest.mark.parametrize("text", ["2", "2.0", " 2 ", "+2", "2e0", "02", "20e-1", "2."])
 def test_one_integer_is_read_however_it_is_written(text: str):
-    assert check({"DEPENDANTS": text}).valid["DEPENDANTS"].to_list() == [2]
+    assert check({"DEPENDANTS": text}).valid["dependants"].to_list() == [2]
 
 
 @pytest.mark.parametrize(
@@ -95,9 +113,9 @@ def test_a_value_out_of_range_is_set_aside(text: str):
 )
 def test_no_integer_beyond_the_exact_ones_slips_through_as_another(text: str, rule: str | None):
     portfolio = build_portfolio(applicants__columns__wealth_eur={"source": "DEPENDANTS_2", "type": "integer"})
-    checked = check_rows(build_raw([{}]).with_columns(DEPENDANTS_2=pl.lit(text)), portfolio)
+    checked = checked_rows(build_raw([{}]).with_columns(DEPENDANTS_2=pl.lit(text)), portfolio)
     if rule is None:
-        assert checked.valid["DEPENDANTS_2"].to_list() == [int(text)]
+        assert checked.valid["wealth_eur"].to_list() == [int(text)]
     else:
         assert checked.quarantined["rule"].to_list() == [rule]
 
@@ -159,18 +177,18 @@ def test_rows_without_a_key_are_set_aside_and_are_no_duplicates():
 def test_an_absent_column_is_told_with_the_nearest_received_one():
     raw = build_raw([{}]).rename({"INCOME": "INCOMES"})
     with pytest.raises(ContractError, match=r"'INCOME' is declared but absent. Did you mean 'INCOMES'\?"):
-        check_rows(raw, TINY)
+        checked_rows(raw)
 
 
 def test_an_absent_key_column_is_told():
     with pytest.raises(ContractError, match="'ID' is declared but absent"):
-        check_rows(build_raw([{}]).drop("ID"), TINY)
+        checked_rows(build_raw([{}]).drop("ID"))
 
 
 def test_a_table_without_rows_is_valid_and_empty():
     checked = check()
     assert (checked.valid.height, checked.quarantined.height) == (0, 0)
-    assert event_tables(checked.valid, TINY)["payments"].height == 0
+    assert event_tables(checked.tables, TINY)["payments"].collect().height == 0
 
 
 def test_a_table_with_only_broken_rows_is_all_quarantine():
@@ -180,17 +198,17 @@ def test_a_table_with_only_broken_rows_is_all_quarantine():
 
 def test_columns_that_nobody_declared_are_dropped_but_kept_in_quarantine():
     raw = build_raw([{}, {"SEX": "?"}]).with_columns(NOTE=pl.lit("n"))
-    checked = check_rows(raw, TINY)
+    checked = checked_rows(raw)
     assert "NOTE" not in checked.valid.columns
     assert json.loads(checked.quarantined["received"].item())["NOTE"] == "n"
 
 
 def test_tables_part_application_protected_outcome_and_events():
-    valid = check({"ID": "x", "DEFAULTED": "1", "PAID_1": "7", "CHANNEL_2": "branch"}).valid
-    assert application_table(valid, TINY).columns == ["applicant_id", "income_eur", "dependants", "housing"]
-    assert protected_table(valid, TINY).columns == ["applicant_id", "sex"]
-    assert outcome_table(valid, TINY)["is_bad"].to_list() == [1]
-    payments = event_tables(valid, TINY)["payments"]
+    valid = check({"ID": "x", "DEFAULTED": "1", "PAID_1": "7", "CHANNEL_2": "branch"}).tables
+    assert application_table(valid, TINY).collect().columns == ["applicant_id", "income_eur", "dependants", "housing"]
+    assert protected_table(valid, TINY).collect().columns == ["applicant_id", "sex"]
+    assert outcome_table(valid, TINY).collect()["is_bad"].to_list() == [1]
+    payments = event_tables(valid, TINY)["payments"].collect()
     assert [moment.isoformat()[:10] for moment in payments["occurred_at"]] == ["2020-04-30", "2020-05-31"]
     assert payments["event_number"].to_list() == [0, 1]
     assert payments["paid_eur"].to_list() == [None, 7.0]
@@ -218,8 +236,8 @@ def test_outcomes_are_bad_good_or_unknown_in_every_type(
         outcome__bad=bad,
         outcome__good=good,
     )
-    valid = check_rows(build_raw([{"DEFAULTED": text} for text in received]), portfolio).valid
-    assert outcome_table(valid, portfolio)["is_bad"].to_list() == [1, 0, None]
+    valid = checked_rows(build_raw([{"DEFAULTED": text} for text in received]), portfolio).tables
+    assert outcome_table(valid, portfolio).collect()["is_bad"].to_list() == [1, 0, None]
 
 
 JUNK = st.one_of(
@@ -263,7 +281,7 @@ def stripped(value: str | None) -> str | None:
 @given(rows=st.lists(ROW, max_size=12))
 def test_every_row_is_valid_or_quarantined_exactly_once(rows: list[dict[str, str | None]]):
     raw = build_raw(rows)
-    checked = check_rows(raw, TINY)
+    checked = checked_rows(raw)
     assert checked.valid.height + checked.quarantined.height == raw.height
     numbers = checked.quarantined["row_number"].to_list()
     assert numbers == sorted(set(numbers))
@@ -308,4 +326,4 @@ def naive_fault(row: dict[str, str | None]) -> bool:
 @given(row=ROW)
 def test_one_row_is_set_aside_when_and_only_when_a_plain_reading_says_so(row: dict[str, str | None]):
     raw = build_raw([row])
-    assert (check_rows(raw, TINY).valid.height == 0) == naive_fault(raw.row(0, named=True))
+    assert (checked_rows(raw).valid.height == 0) == naive_fault(raw.row(0, named=True))

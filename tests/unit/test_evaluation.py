@@ -252,8 +252,8 @@ def test_every_applicant_is_in_one_band_and_the_last_cumulative_row_holds_everyb
 
 @pytest.fixture(scope="module")
 def holdout(taiwan_features, taiwan_checked, taiwan):
-    parts = assign_parts(taiwan_features["applicant_id"], taiwan.split)
-    return select_holdout(taiwan_features, parts, outcome_table(taiwan_checked.valid, taiwan))
+    parts = assign_parts(taiwan_features.select("applicant_id"), taiwan.split)
+    return select_holdout(taiwan_features, parts, outcome_table(taiwan_checked.valid, taiwan).collect())
 
 
 def test_candidates_rank_the_real_holdout_as_scikit_learn_says(holdout, bundle):

@@ -63,7 +63,7 @@ def test_parts_have_the_declared_shares():
 @given(ids=st.lists(st.text(), unique=True))
 def test_the_part_depends_on_the_applicant_alone(ids: list[str]):
     split = build_portfolio().split
-    assigned = assign_parts(pl.Series(ids, dtype=pl.String), split)
+    assigned = assign_parts(pl.DataFrame({"applicant_id": pl.Series(ids, dtype=pl.String)}), split)
     assert assigned["applicant_id"].to_list() == ids
     assert assigned["part"].to_list() == [part_of(name, split) for name in ids]
 

@@ -1,12 +1,9 @@
 """Kedro datasets for what is ours: declarations, bundles, metrics."""
 
-import errno
-import io
-import os
+import json
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from kedro.io import AbstractDataset, DatasetError
 from kedro_mlflow.io.metrics import MlflowMetricsHistoryDataset
 
@@ -64,28 +61,26 @@ class ModelBundleDataset(AbstractDataset[ModelBundle, ModelBundle]):
         return {"filepath": str(self._filepath)}
 
 
-class EventTablesDataset(AbstractDataset[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]):
-    """Event tables by name, one Parquet file each, written together; a portfolio may have none."""
+class PreviousJsonDataset(AbstractDataset[None, dict[str, Any]]):
+    """What a JSON file held before this run replaces it; empty when there is none."""
 
-    def __init__(self, path: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(path)
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
-    def load(self) -> dict[str, pl.DataFrame]:
-        """Return every table."""
-        if not self._path.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
-        return {file.stem: pl.read_parquet(file) for file in sorted(self._path.glob("*.parquet"))}
+    def load(self) -> dict[str, Any]:
+        """Return the file's content."""
+        if not self._filepath.exists():
+            return {}
+        content: dict[str, Any] = json.loads(self._filepath.read_text(encoding="utf-8"))
+        return content
 
-    def save(self, data: dict[str, pl.DataFrame]) -> None:
-        """Replace all tables by ``data``."""
-        write_directory(self._path, {f"{table}.parquet": _parquet(frame) for table, frame in data.items()})
-
-    def _exists(self) -> bool:
-        return self._path.is_dir()
+    def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
+        """Refuse: the file is written by the dataset that owns it."""
+        raise DatasetError("This is what an earlier run wrote; it is read only.")
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
+        return {"filepath": str(self._filepath)}
 
 
 class MetricsDataset(MlflowMetricsHistoryDataset):  # type: ignore[misc] # kedro-mlflow ships no types
@@ -142,9 +137,3 @@ class RoleBundleDataset(AbstractDataset[None, ModelBundle]):
 
     def _describe(self) -> dict[str, Any]:
         return {"portfolio": self._portfolio, "role": self._role}
-
-
-def _parquet(frame: pl.DataFrame) -> bytes:
-    written = io.BytesIO()
-    frame.write_parquet(written)
-    return written.getvalue()

@@ -1,14 +1,16 @@
-"""Directories that are written whole or not at all."""
+"""Files and directories that are written whole or not at all."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_directory(target: Path, files: Mapping[str, bytes]) -> None:
-    """Replace directory ``target`` by ``files`` (relative path to content), flushed to disk.
+@contextmanager
+def replaced_directory(target: Path) -> Iterator[Path]:
+    """Give a directory to fill, which takes the place of ``target`` once the block ended without an error.
 
     A reader, or a run after a crash, finds the old directory, the new one or none; never half of one.
     """
@@ -16,13 +18,10 @@ def write_directory(target: Path, files: Mapping[str, bytes]) -> None:
     staged = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     replaced = staged.with_name(f"{staged.name}.old")
     try:
-        for name, content in files.items():
-            path = staged / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        yield staged
+        for path in staged.rglob("*"):
+            if path.is_file():
+                _flush(path)
         staged.chmod(0o755)
         if target.exists():
             target.rename(replaced)
@@ -35,6 +34,36 @@ def write_directory(target: Path, files: Mapping[str, bytes]) -> None:
     finally:
         shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(staged, ignore_errors=True)
+
+
+@contextmanager
+def replaced_file(target: Path) -> Iterator[Path]:
+    """Give a path to write to, which takes the place of ``target`` once the block ended without an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    os.close(descriptor)
+    staged = Path(name)
+    try:
+        yield staged
+        _flush(staged)
+        staged.chmod(0o644)
+        staged.replace(target)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def write_directory(target: Path, files: Mapping[str, bytes]) -> None:
+    """Replace directory ``target`` by ``files`` (relative path to content), whole or not at all."""
+    with replaced_directory(target) as staged:
+        for name, content in files.items():
+            path = staged / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def read_directory(source: Path) -> dict[str, bytes]:

@@ -1,19 +1,24 @@
 """Checks a portfolio's declaration and received data without training anything."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from kedro.io import DataCatalog, DatasetError
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
-from credit_scoring.core.contracts import CheckedRows, check_rows
-from credit_scoring.core.errors import ContractError
+from credit_scoring.adapters.table_datasets import CheckedTablesDataset
+from credit_scoring.core.contracts import received_tables
+from credit_scoring.core.errors import ContractError, CreditScoringError
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.splitting import assign_parts
+from credit_scoring.core.table_checks import CheckedTables
 from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table, with_as_of
 from credit_scoring.pipelines.configuration import DECLARATION, PortfolioConfigLoader, require_portfolio
+from credit_scoring.pipelines.ingestion.nodes import check_tables
 
 CONF = Path("conf")
 
@@ -23,28 +28,48 @@ def check_portfolio(name: str) -> str:
 
     Raises:
         DeclarationError: If the portfolio is not declared, or its declaration has faults.
-        ContractError: If the received file is absent, unreadable or lacks declared columns.
+        ContractError: If a received table is absent, unreadable or lacks declared columns.
     """
     require_portfolio(CONF, name)
     portfolio = read_portfolio(CONF / name / DECLARATION)
-    raw = _received(name)
-    checked = check_rows(raw, portfolio)
-    lines = [*_declared(portfolio), *_rows(raw, checked), *_outcomes(checked, portfolio), *_parts(checked, portfolio)]
-    return "\n".join([*lines, *_features(checked, portfolio)])
+    with tempfile.TemporaryDirectory(prefix="credit-scoring-") as folder:
+        checked = _checked(portfolio, Path(folder) / "checked")
+        applicants = application_table(checked.valid, portfolio).collect()
+        lines = [*_declared(portfolio), *_rows(checked, portfolio), *_outcomes(checked, portfolio)]
+        lines += [*_parts(applicants, portfolio), *_features(applicants, checked, portfolio)]
+    return "\n".join(lines)
 
 
-def _received(name: str) -> pl.DataFrame:
-    loader = PortfolioConfigLoader(CONF, env=name, base_env="base", default_run_env=name)
-    catalog = DataCatalog.from_config({"raw_applicants": loader["catalog"]["raw_applicants"]})
+def _checked(portfolio: Portfolio, folder: Path) -> CheckedTables:
+    loader = PortfolioConfigLoader(CONF, env=portfolio.name, base_env="base", default_run_env=portfolio.name)
+    catalog = DataCatalog.from_config(
+        {name: loader["catalog"][name] for name in ("raw_applicants", "raw_tables")}, _credentials(loader)
+    )
+    checked = CheckedTablesDataset(str(folder))
     try:
-        received: pl.DataFrame = catalog.load("raw_applicants")
+        checked.save(check_tables(catalog.load("raw_applicants"), catalog.load("raw_tables"), portfolio))
     except DatasetError as exc:
-        reason = str(exc.__cause__ or exc).splitlines()[0]
-        raise ContractError(
-            f"The received rows of '{name}' cannot be read: {reason}. Put the file where 'raw_applicants' in "
-            f"conf/*/catalog_*.yml says, or correct that entry."
-        ) from exc
-    return received
+        raise _cause(exc, portfolio) from exc
+    return checked.load()
+
+
+def _credentials(loader: PortfolioConfigLoader) -> dict[str, Any]:
+    found: dict[str, Any] = loader.get("credentials", {})
+    return found
+
+
+def _cause(exc: DatasetError, portfolio: Portfolio) -> CreditScoringError:
+    """Return our own error if that is what lies beneath; Kedro wraps whatever a dataset raises."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, CreditScoringError):
+            return cause
+        cause = cause.__cause__
+    reason = str(exc.__cause__ or exc).splitlines()[0]
+    return ContractError(
+        f"The received rows of '{portfolio.name}' cannot be read: {reason}. Put the file where 'raw_applicants' "
+        f"(or 'raw_tables') in conf/*/catalog*.yml says, or correct that entry."
+    )
 
 
 def _declared(portfolio: Portfolio) -> Iterator[str]:
@@ -54,33 +79,42 @@ def _declared(portfolio: Portfolio) -> Iterator[str]:
     yield f"  {len(plan.names)} scored features ({plan.version}), event tables: {events}"
 
 
-def _rows(raw: pl.DataFrame, checked: CheckedRows) -> Iterator[str]:
-    yield f"  {raw.height:,} rows received: {checked.valid.height:,} valid, {checked.quarantined.height:,} set aside"
-    by_rule = checked.quarantined.group_by("column", "rule").len("rows").sort("rows", "column", descending=True)
-    for column, rule, rows in by_rule.head(10).iter_rows():
-        yield f"    {rows:,} by the rule '{rule}' on {column or 'the whole row'}"
+def _rows(checked: CheckedTables, portfolio: Portfolio) -> Iterator[str]:
+    for table, received in checked.received.items():
+        set_aside = checked.quarantined.filter(table=table)
+        valid = checked.valid[table].select(pl.len()).collect().item()
+        yield f"  {table}: {received.rows:,} rows received: {valid:,} valid, {set_aside.height:,} set aside"
+        by_rule = set_aside.group_by("column", "rule").len("rows").sort("rows", "column", descending=True)
+        for column, rule, rows in by_rule.head(10).iter_rows():
+            yield f"    {rows:,} by the rule '{rule}' on {column or 'the whole row'}"
+        declared = {column.source for column in received_tables(portfolio)[table].columns}
+        if undeclared := [name for name in received.columns if name not in declared]:
+            yield f"    received and not declared, so left out: {', '.join(undeclared)}"
 
 
-def _outcomes(checked: CheckedRows, portfolio: Portfolio) -> Iterator[str]:
-    is_bad = outcome_table(checked.valid, portfolio)["is_bad"]
-    bads, known = int(is_bad.sum() or 0), len(is_bad) - is_bad.null_count()
-    rate = f"{bads / known:.1%}" if known else "no"
-    yield f"  {known - bads:,} good and {bads:,} bad outcomes ({rate} bad rate), {is_bad.null_count():,} neither"
+def _outcomes(checked: CheckedTables, portfolio: Portfolio) -> Iterator[str]:
+    labels = outcome_table(checked.valid, portfolio).group_by("label").len("rows").collect()
+    counts: dict[str | None, int] = dict(labels.iter_rows())
+    bads, goods = counts.pop("bad", 0), counts.pop("good", 0)
+    rate = f"{bads / (bads + goods):.1%}" if bads + goods else "no"
+    rest = ", ".join(f"{rows:,} {label or 'that no rule names'}" for label, rows in sorted(counts.items(), key=str))
+    yield f"  {goods:,} good and {bads:,} bad outcomes ({rate} bad rate)" + (f", {rest}" if rest else "")
 
 
-def _parts(checked: CheckedRows, portfolio: Portfolio) -> Iterator[str]:
-    parts = assign_parts(checked.valid["applicant_id"], portfolio.split)
-    sizes = parts.group_by("part").len().sort("part").iter_rows()
+def _parts(applicants: pl.DataFrame, portfolio: Portfolio) -> Iterator[str]:
+    sizes = assign_parts(applicants, portfolio.split).group_by("part").len().sort("part").iter_rows()
     yield "  split: " + ", ".join(f"{part} {size:,}" for part, size in sizes)
 
 
-def _features(checked: CheckedRows, portfolio: Portfolio) -> Iterator[str]:
+def _features(applicants: pl.DataFrame, checked: CheckedTables, portfolio: Portfolio) -> Iterator[str]:
     """Tell of features that cannot tell anybody apart; a clock's ``as_of`` is known only when a run is."""
-    if portfolio.as_of.constant is None:
+    if portfolio.as_of.constant is None and portfolio.as_of.column is None:
         yield "  features are not computed here: 'as_of' is the time of the run"
         return
-    applicants = with_as_of(application_table(checked.valid, portfolio), midnight(portfolio.as_of.constant))
-    features = FeatureSet.of(portfolio).compute(applicants, event_tables(checked.valid, portfolio))
+    if portfolio.as_of.constant is not None:
+        applicants = with_as_of(applicants, midnight(portfolio.as_of.constant))
+    events = {table: frame.collect() for table, frame in event_tables(checked.valid, portfolio).items()}
+    features = FeatureSet.of(portfolio).compute(applicants, events)
     for name in features.columns[1:]:
         if features[name].null_count() == features.height:
             yield f"  {name} is missing for everybody"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from credit_scoring.core.portfolio import Column, EventsTable, Lookup, Portfolio, TimeColumn
+from credit_scoring.core.portfolio import Column, EventsTable, Portfolio, TimeColumn
 
 APPLICANTS = "applicants"
 """Name of the applicants table among the tables; no other table may have it."""
@@ -52,7 +52,7 @@ def wide_name(table: str, day: date, column: str) -> str:
 
 def received_tables(portfolio: Portfolio) -> dict[str, TableContract]:
     """Return the contract of every table that is received by itself, the applicants first."""
-    lookups = {name: _lookup_contract(name, lookup) for name, lookup in portfolio.lookups.items()}
+    lookups = {name: _lookup_contract(name, portfolio) for name in portfolio.lookups}
     events = {
         name: events_contract(portfolio, name)
         for name, declared in portfolio.events.items()
@@ -80,7 +80,7 @@ def applicants_contract(portfolio: Portfolio) -> TableContract:
 
 
 def events_contract(portfolio: Portfolio, table: str) -> TableContract:
-    """Return the contract of an event table of its own: ``applicant_id``, ``event_id`` if it has one, times, columns."""
+    """Return the contract of an event table of its own: ``applicant_id``, ``event_id`` if declared, times, columns."""
     declared = portfolio.events[table]
     applicant = declared.key or portfolio.applicants.key or "applicant_id"
     names = [ReceivedColumn("applicant_id", applicant, _NAME, is_name=True)]
@@ -91,8 +91,10 @@ def events_contract(portfolio: Portfolio, table: str) -> TableContract:
     return TableContract(table, columns, key, declared.missing)
 
 
-def _lookup_contract(table: str, lookup: Lookup) -> TableContract:
-    key = ReceivedColumn("lookup_key", lookup.key, _NAME, is_name=True)
+def _lookup_contract(table: str, portfolio: Portfolio) -> TableContract:
+    lookup = portfolio.lookups[table]
+    by = portfolio.row_columns[lookup.by].model_copy(update={"nullable": False})
+    key = ReceivedColumn("lookup_key", lookup.key, by, is_name=True)
     return TableContract(table, (key, *_declared(lookup.columns)), "lookup_key", lookup.missing)
 
 

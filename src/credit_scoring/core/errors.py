@@ -5,6 +5,9 @@ CreditScoringError
 ├── ContractError               a source file or table cannot be checked at all
 ├── TooManyQuarantinedError     so many rows broke the contract that a run would be meaningless
 ├── MissingInputsError          a table lacks columns that a feature reads
+├── FeatureTablesError          tables that features cannot be computed from together
+├── FeatureFunctionError        a function of a portfolio's features.py failed
+├── MissingFunctionError        a function of a portfolio's features.py is not loaded in this process
 ├── StaleFeaturesError          features on disk were made under another declaration
 ├── TrainingError               a model cannot be fitted on what it was given
 ├── EvaluationError             a model cannot be judged on what happened
@@ -45,11 +48,11 @@ class TooManyQuarantinedError(CreditScoringError):
 
     code = "too_many_quarantined"
 
-    def __init__(self, quarantined: int, rows: int, limit: float, worst: str) -> None:
+    def __init__(self, table: str, quarantined: int, rows: int, limit: float, worst: str) -> None:
         super().__init__(
-            f"{quarantined:,} of {rows:,} rows broke the contract, more than the {limit:.1%} that "
-            f"'ingestion.max_quarantined_share' allows. Most often: {worst}. The rows and reasons are in the "
-            f"quarantine dataset; correct the source or the declaration, then run again."
+            f"{quarantined:,} of {rows:,} rows of the table '{table}' broke the contract, more than the {limit:.1%} "
+            f"that 'ingestion.max_quarantined_share' allows. Most often: {worst}. 'credit-scoring quarantine list' "
+            f"shows rows and reasons; correct the source or the declaration, then run again."
         )
 
 
@@ -64,6 +67,31 @@ class MissingInputsError(CreditScoringError):
         super().__init__(
             f"Table '{table}' lacks column(s) {list(self.missing)} that the declared features read. "
             f"Run the ingestion pipeline again, or remove the features that need them."
+        )
+
+
+class FeatureTablesError(CreditScoringError):
+    """Tables come from several engines, a moment has no time zone, or an applicant stands there twice."""
+
+    code = "feature_tables"
+
+
+class FeatureFunctionError(CreditScoringError):
+    """A function of a portfolio's ``features.py`` failed, or does what no feature may do."""
+
+    code = "feature_function"
+
+
+class MissingFunctionError(CreditScoringError):
+    """A declaration names a function of a ``features.py`` that this process has not loaded."""
+
+    code = "missing_function"
+
+    def __init__(self, feature: str, source: str) -> None:
+        super().__init__(
+            f"Feature '{feature}' is a Python function of a 'features.py' with the digest {source[:12]}, which is not "
+            f"loaded here. Read the declaration together with the 'features.py' beside it, or the model bundle with "
+            f"the 'features.py' among its files."
         )
 
 

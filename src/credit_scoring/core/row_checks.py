@@ -1,18 +1,23 @@
 """Checks received rows against their table's contract, batch by batch; what breaks it is set aside with a reason."""
 
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import pandera.polars as pa
 import polars as pl
-from pandera.errors import SchemaErrors
 
 from credit_scoring.core.contracts import ReceivedColumn, TableContract
 from credit_scoring.core.errors import ContractError, nearest
 from credit_scoring.core.parsing import column_type, parsed
 from credit_scoring.core.portfolio import Column
 from credit_scoring.core.received import Batch
+
+with warnings.catch_warnings():
+    # pandera imports PySpark where that is installed, which warns of pandas 3; nothing here uses the two together.
+    warnings.simplefilter("ignore", FutureWarning)
+    import pandera.polars as pa
+    from pandera.errors import SchemaErrors
 
 QUARANTINE_SCHEMA = {
     "table": pl.String,

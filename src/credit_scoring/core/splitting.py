@@ -3,18 +3,36 @@
 import polars as pl
 
 from credit_scoring.core.hashing import salted_draw
-from credit_scoring.core.portfolio import Split
+from credit_scoring.core.portfolio import HashSplit, Split, TimeSplit
 
 
-def part_of(applicant_id: str, split: Split) -> str:
-    """Return ``development``, ``holdout`` or ``stream``; the same for the same applicant for ever."""
-    draw = salted_draw("split", split.salt, applicant_id)
+def part_of(person: str, split: HashSplit) -> str:
+    """Return ``development``, ``holdout`` or ``stream``; the same for the same person for ever."""
+    draw = salted_draw("split", split.salt, person)
     if draw < split.development:
         return "development"
     return "holdout" if draw < split.development + split.holdout else "stream"
 
 
-def assign_parts(applicant_ids: pl.Series, split: Split) -> pl.DataFrame:
-    """Return ``(n, 2)``: ``applicant_id`` and ``part``, in the order of ``applicant_ids``."""
-    parts = [part_of(applicant_id, split) for applicant_id in applicant_ids]
-    return pl.DataFrame({"applicant_id": applicant_ids, "part": parts}, schema_overrides={"part": pl.String})
+def assign_parts(applicants: pl.DataFrame, split: Split) -> pl.DataFrame:
+    """Return ``(n, 2)``: ``applicant_id`` and ``part``, in the order of ``applicants``.
+
+    Args:
+        applicants: ``applicant_id``, ``person`` where one person may have several rows, and ``as_of`` for a split
+            by time. All rows of a person fall into one part, by time that of the first.
+        split: The declared split.
+    """
+    person = "person" if "person" in applicants.columns else "applicant_id"
+    part = _part_by_time(split, person) if isinstance(split, TimeSplit) else _part_by_hash(split, person)
+    return applicants.select("applicant_id", part=part)
+
+
+def _part_by_hash(split: HashSplit, person: str) -> pl.Expr:
+    return pl.col(person).map_elements(lambda name: part_of(name, split), return_dtype=pl.String)
+
+
+def _part_by_time(split: TimeSplit, person: str) -> pl.Expr:
+    first = pl.col("as_of").min().over(person).dt.date()
+    stream = pl.lit(False) if split.stream_from is None else first >= split.stream_from
+    part = pl.when(stream).then(pl.lit("stream")).when(first >= split.holdout_from).then(pl.lit("holdout"))
+    return part.otherwise(pl.lit("development"))

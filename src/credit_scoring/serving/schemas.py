@@ -1,7 +1,7 @@
 """The service's request bodies, made from the portfolio's declaration."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from math import ceil, floor
 from typing import Annotated, Any, Literal, NotRequired
@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     create_model,
 )
 from typing_extensions import TypedDict  # Pydantic takes this one on Python 3.11
@@ -54,6 +55,21 @@ Identifier = Annotated[
     str, StringConstraints(min_length=1, max_length=ID_LENGTH), AfterValidator(_printable), Field(examples=["1"])
 ]
 Moment = Annotated[datetime, BeforeValidator(_utc_moment)]
+
+
+def _existing_day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("must be a day that exists, such as 2005-10-01") from None
+
+
+Day = Annotated[
+    str,
+    StringConstraints(pattern=r"^\d{4}-\d\d-\d\d$"),
+    AfterValidator(_existing_day),
+    WithJsonSchema({"type": "string", "format": "date"}),
+]
 
 
 class RecordedDecision(Decision):
@@ -173,10 +189,35 @@ def _field(column: Column) -> Any:
 def _type(column: Column) -> Any:
     if column.type == "category":
         return Literal[column.categories]
-    low, high = column.bounds
+    if column.type == "date":
+        return Annotated[Day, AfterValidator(_between(*column.days))]
+    kind, (low, high) = (int if column.type == "integer" else float), column.bounds
+    if column.special:
+        return Annotated[kind, AfterValidator(_amount_or_code(column))]
     if column.type == "integer":
         return Annotated[int, Field(ge=ceil(low), le=floor(high))]
     return Annotated[float, Field(ge=low, le=high)]
+
+
+def _between(first: date, last: date) -> Callable[[str], str]:
+    def check(day: str) -> str:
+        if not first <= date.fromisoformat(day) <= last:
+            raise ValueError(f"must lie between {first} and {last}")
+        return day
+
+    return check
+
+
+def _amount_or_code(column: Column) -> Callable[[float], float]:
+    low, high = column.bounds
+    codes = ", ".join(f"{code:g} ({meaning})" for code, meaning in column.special.items())
+
+    def check(value: float) -> float:
+        if not (low <= value <= high or value in column.special):
+            raise ValueError(f"must lie between {low:g} and {high:g}, or be one of {codes}")
+        return value
+
+    return check
 
 
 def _details(column: Column) -> dict[str, Any]:
@@ -194,4 +235,6 @@ def _examples(columns: Mapping[str, Column]) -> Json:
 
 def _example(column: Column) -> float | str | None:
     value = example_value(column)
+    if isinstance(value, date):
+        return value.isoformat()
     return int(value) if column.type == "integer" and isinstance(value, float) else value

@@ -1,5 +1,6 @@
 """Nodes of the features pipeline."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,8 +25,8 @@ class FeatureOptions(BaseModel):
 
 def compute_features(
     portfolio: Portfolio,
-    validated_applicants: pl.DataFrame,
-    validated_events: dict[str, pl.DataFrame],
+    validated_applicants: pl.LazyFrame,
+    validated_events: Mapping[str, pl.LazyFrame],
     ingestion_summary: dict[str, Any],
     options: FeatureOptions,
 ) -> tuple[pl.DataFrame, dict[str, Any], dict[str, float]]:
@@ -34,14 +35,17 @@ def compute_features(
     Raises:
         DeclarationError: If the portfolio takes ``as_of`` from the clock and the run was not told the time.
     """
-    if portfolio.as_of.constant is None and options.decided_at is None:
+    if portfolio.as_of.constant is None and portfolio.as_of.column is None and options.decided_at is None:
         raise DeclarationError(
-            f"Portfolio '{portfolio.name}' declares no constant 'as_of', so the run must say as of when: "
+            f"Portfolio '{portfolio.name}' declares no 'as_of', so the run must say as of when: "
             f"add --params=features.decided_at=2026-01-31T00:00:00Z, or declare 'as_of: {{constant: ...}}'."
         )
     moment = portfolio.as_of.moment(options.decided_at, datetime.min.replace(tzinfo=UTC))
     plan = FeatureSet.of(portfolio)
-    features = plan.compute(with_as_of(validated_applicants, moment), validated_events)
+    applicants = validated_applicants.collect()
+    if portfolio.as_of.column is None:
+        applicants = with_as_of(applicants, moment)
+    features = plan.compute(applicants, {table: validated_events[table].collect() for table in portfolio.events})
     described = {
         **lineage(portfolio, ingestion_summary["dataset_version"]),
         "as_of": moment.isoformat(),
@@ -54,6 +58,6 @@ def compute_features(
     return features, described, {"applicants": float(features.height), **missing}
 
 
-def assign_applicants(features_applicants: pl.DataFrame, portfolio: Portfolio) -> pl.DataFrame:
+def assign_applicants(validated_applicants: pl.LazyFrame, portfolio: Portfolio) -> pl.DataFrame:
     """Return ``applicant_id`` and ``part`` (development, holdout or stream) of each applicant."""
-    return assign_parts(features_applicants["applicant_id"], portfolio.split)
+    return assign_parts(validated_applicants.collect(), portfolio.split)

@@ -1,4 +1,4 @@
-"""validated_applicants, validated_events -> features_applicants, features_parts."""
+"""validated_applicants, validated_events (each read on the engine of its catalog entry) -> features_applicants, features_parts."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -13,8 +13,8 @@ def create_pipeline(**_: object) -> Pipeline:
                 compute_features,
                 inputs={
                     "portfolio": "portfolio",
-                    "validated_applicants": "validated_applicants",
-                    "validated_events": "validated_events",
+                    "validated_applicants": "validated_applicants@features",
+                    "validated_events": "validated_events@features",
                     "ingestion_summary": "ingestion_summary",
                     "options": "params:features",
                 },
@@ -23,7 +23,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 assign_applicants,
-                inputs=["features_applicants", "portfolio"],
+                inputs=["validated_applicants@features", "portfolio"],
                 outputs="features_parts",
                 name="assign_applicants",
             ),

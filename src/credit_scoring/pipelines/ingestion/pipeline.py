@@ -1,8 +1,8 @@
-"""raw_applicants -> validated_* and quarantine_applicants."""
+"""raw_* -> checked_tables -> validated_* and quarantine_rows."""
 
 from kedro.pipeline import Node, Pipeline
 
-from credit_scoring.pipelines.ingestion.nodes import check_applicants, split_tables
+from credit_scoring.pipelines.ingestion.nodes import check_tables, split_tables, summarize_ingestion
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -10,20 +10,31 @@ def create_pipeline(**_: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                check_applicants,
-                inputs={"raw_applicants": "raw_applicants", "portfolio": "portfolio"},
-                outputs=["checked_applicants", "quarantine_applicants", "ingestion_summary", "ingestion_metrics"],
-                name="check_applicants",
+                check_tables,
+                inputs={"raw_applicants": "raw_applicants", "raw_tables": "raw_tables", "portfolio": "portfolio"},
+                outputs="checked_tables",
+                name="check_tables",
+            ),
+            Node(
+                summarize_ingestion,
+                inputs=["checked_tables", "previous_ingestion_summary", "portfolio"],
+                outputs=["quarantine_rows", "ingestion_summary", "ingestion_metrics"],
+                name="summarize_ingestion",
             ),
             Node(
                 split_tables,
                 inputs={
-                    "checked_applicants": "checked_applicants",
+                    "checked_tables": "checked_tables",
                     "ingestion_summary": "ingestion_summary",
                     "portfolio": "portfolio",
                     "options": "params:ingestion",
                 },
-                outputs=["validated_applicants", "validated_events", "validated_outcomes", "validated_protected"],
+                outputs=[
+                    "validated_applicants@written",
+                    "validated_events@written",
+                    "validated_outcomes",
+                    "validated_protected",
+                ],
                 name="split_tables",
             ),
         ],
