@@ -65,4 +65,4 @@ def _event_table(events: Sequence[Event], applicant_id: str, columns: Mapping[st
 
 
 def _types(columns: Mapping[str, Column]) -> dict[str, pl.DataType]:
-    return {name: column_type(column)() for name, column in columns.items()}
+    return {name: column_type(column) for name, column in columns.items()}
