@@ -1,5 +1,5 @@
 """Where rows come from: datasets for the Kedro catalog that give received batches."""
 
-from credit_scoring.adapters.sources.files import DelimitedDataset
+from credit_scoring.adapters.sources.files import DelimitedDataset, JsonLinesDataset
 
-__all__ = ["DelimitedDataset"]
+__all__ = ["DelimitedDataset", "JsonLinesDataset"]

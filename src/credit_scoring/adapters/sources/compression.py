@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal, Protocol, cast
 
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from credit_scoring.adapters.sources.locations import Location, reading
 from credit_scoring.core.errors import ContractError

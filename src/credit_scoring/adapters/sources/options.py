@@ -1,11 +1,12 @@
 """Options of catalog entries, checked where the catalog is read."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from credit_scoring.adapters.sources.compression import MAX_BYTES, Compression
+from credit_scoring.adapters.sources.text import known_encoding
 from credit_scoring.core.errors import ContractError, nearest
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -18,6 +19,12 @@ class FileOptions(BaseModel):
 
     compression: Compression = "infer"
     max_bytes: int = Field(default=MAX_BYTES, gt=0)
+
+
+class JsonLinesOptions(FileOptions):
+    """``load_args`` of a file of JSON lines."""
+
+    encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
 
 
 def checked(kind: type[Options], given: Mapping[str, Any] | None, where: str) -> Options:

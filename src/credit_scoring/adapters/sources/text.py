@@ -66,20 +66,19 @@ def blocks_of(content: Bytes, encoding: str, name: str, newlines: str = "") -> I
     decoder = codecs.getincrementaldecoder(encoding)(errors="mark_bytes")
     rest = ""
     while chunk:
-        text = rest + decoder.decode(chunk)
+        following = content.read(BLOCK_BYTES)
+        text = rest + decoder.decode(chunk, final=not following)
         cut = text.rfind("\n") + 1 or (text.rfind("\r", 0, -1) + 1 if not newlines else 0)
         if len(text) - cut > _LONGEST_LINE:
             raise ContractError(
                 f"'{name}' holds a line of more than {_LONGEST_LINE:,} characters, which no row is. Check its "
                 f"'encoding' in the catalog and what made it."
             )
-        if cut:
-            yield Block(text[:cut], is_clean(text[:cut]))
-        rest = text[cut:]
-        chunk = content.read(BLOCK_BYTES)
-    rest += decoder.decode(b"", final=True)
-    if rest:
-        yield Block(rest, is_clean(rest))
+        whole = text[:cut] if following else text
+        if whole:
+            yield Block(whole, is_clean(whole))
+        rest = text[len(whole) :]
+        chunk = following
 
 
 def is_clean(text: str) -> bool:
