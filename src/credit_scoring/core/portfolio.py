@@ -170,7 +170,7 @@ def _named_source(given: object) -> object:
     return {"source": given} if isinstance(given, str) else given
 
 
-Moments = Annotated[TimeColumn, BeforeValidator(_named_source)]
+Moments = Annotated[TimeColumn, BeforeValidator(_named_source, json_schema_input_type=str | TimeColumn)]
 """A ``TimeColumn``, of which the name alone may be written."""
 
 
@@ -247,7 +247,9 @@ def _as_condition(given: object) -> object:
     return {"one_of": given} if isinstance(given, list | tuple) else given
 
 
-OutcomeRule = Annotated[Condition, BeforeValidator(_as_condition)]
+OutcomeRule = Annotated[
+    Condition, BeforeValidator(_as_condition, json_schema_input_type=tuple[float | str, ...] | Condition)
+]
 """Values that are meant, as a list, or bounds such as ``{above: 30}``."""
 
 
