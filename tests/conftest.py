@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from databases import database_url
 from hypothesis import HealthCheck, settings
 from servers import postgres_url, redis_url, s3_server
 
@@ -19,7 +20,7 @@ from credit_scoring.core.training.candidates import fit_candidate
 from credit_scoring.core.training.development import Development, development_part
 from credit_scoring.core.training.options import BoostedTreesOptions, CandidateOptions, ScorecardOptions
 
-__all__ = ["postgres_url", "redis_url", "s3_server"]  # fixtures that every test may ask for
+__all__ = ["database_url", "postgres_url", "redis_url", "s3_server"]  # fixtures that every test may ask for
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = 3_000

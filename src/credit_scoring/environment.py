@@ -10,7 +10,7 @@ class Environment(BaseSettings):
     """Settings of this process; each is the environment variable ``CREDIT_<NAME>``, unset when empty.
 
     ``database_url`` is an SQLAlchemy URL and holds facts, records and roles; a relative file lies below the
-    working directory.
+    working directory. ``redis_url`` names the server on which events are pushed; without it none are.
     """
 
     model_config = SettingsConfigDict(
@@ -18,3 +18,4 @@ class Environment(BaseSettings):
     )
 
     database_url: str = EMBEDDED_DATABASE_URL
+    redis_url: str | None = None

@@ -1,9 +1,11 @@
 """What the inside asks of the outside: protocols that adapters fulfil."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from credit_scoring.core.facts import Facts
+from credit_scoring.core.pushed import Message, PushedEvent, Readmitted, SetAside, Taken
 from credit_scoring.core.records import DecisionRecord
 from credit_scoring.core.roles import Roles
 
@@ -48,5 +50,54 @@ class FactsStore(Protocol):
     """What is known of applicants; failures are ``RecordsError``."""
 
     def facts_of(self, portfolio: str, applicant_id: str) -> Facts | None:
-        """Return an applicant's fields and events of every table, or None for an unknown applicant."""
+        """Return an applicant's fields and events of every table, or None for an unknown applicant.
+
+        Events were brought by files or pushed; among those of one moment, pushed ones come last, in order of receipt.
+        """
+        ...
+
+
+class EventInbox(Protocol):
+    """Where pushed events are stored, each once, and what no event can be made of is kept.
+
+    Failures are ``RecordsError``; nothing is changed then, and the same may be tried again.
+    """
+
+    def take(self, portfolio: str, events: Sequence[PushedEvent], set_aside: Sequence[SetAside]) -> Taken:
+        """Store events and set-aside messages in one transaction; by table and event id, each event once.
+
+        An event that is stored already, and a message that is set aside already, is a copy; an event that
+        contradicts the stored one of its id is set aside, and the first stays. The applicant need not be known yet.
+        """
+        ...
+
+    def set_aside(self, portfolio: str, table: str | None = None, rule: str | None = None) -> Iterator[SetAside]:
+        """Return what is set aside and not re-admitted, table by table in order of receipt."""
+        ...
+
+    def readmit(self, portfolio: str, retried: Sequence[tuple[SetAside, PushedEvent]]) -> Readmitted:
+        """Store events of messages that were set aside, and mark these as re-admitted, in one transaction."""
+        ...
+
+
+class EventStream(Protocol):
+    """A stream of pushed messages that consumers of one group share; failures are ``StreamError``.
+
+    A message is delivered to one consumer, and again to this or another until it is acknowledged.
+    """
+
+    def unfinished(self, most: int) -> Sequence[Message | SetAside]:
+        """Return messages that were delivered to this consumer and not acknowledged, oldest first."""
+        ...
+
+    def take_over(self) -> int:
+        """Have messages that another consumer left unfinished delivered to this one; return how many."""
+        ...
+
+    def next(self, most: int, wait_s: float) -> Sequence[Message | SetAside]:
+        """Return messages that nobody was given yet, waiting ``wait_s`` for the first."""
+        ...
+
+    def acknowledge(self, messages: Sequence[Message | SetAside]) -> None:
+        """Tell the stream that these need not be delivered again."""
         ...

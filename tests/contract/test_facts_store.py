@@ -1,8 +1,9 @@
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import polars as pl
 import pytest
+from databases import KINDS, empty_database
 
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
@@ -39,17 +40,23 @@ FACTS = {
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> FactsRepository:
-    return FactsRepository(open_database(f"sqlite:///{tmp_path}/credit.db"))
+def repository(database_url: str) -> Iterator[FactsRepository]:
+    engine = open_database(database_url)
+    yield FactsRepository(engine)
+    engine.dispose()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest) -> FactsStore:
+@pytest.fixture(params=["memory", *KINDS])
+def store(request: pytest.FixtureRequest) -> Iterator[FactsStore]:
     if request.param == "memory":
-        return InMemoryFactsStore(FACTS)
-    found: FactsRepository = request.getfixturevalue("repository")
-    assert found.replace_all("p", "hash-1", APPLICANTS, {"statements": STATEMENTS})
-    return found
+        yield InMemoryFactsStore(FACTS)
+        return
+    with empty_database(request.param, request) as url:
+        engine = open_database(url)
+        found = FactsRepository(engine)
+        assert found.replace_all("p", "hash-1", APPLICANTS, {"statements": STATEMENTS})
+        yield found
+        engine.dispose()
 
 
 def test_facts_come_back_typed_and_from_the_oldest_event_to_the_newest(store):
@@ -80,8 +87,37 @@ def test_other_content_replaces_the_portfolios_facts_and_no_others(repository):
 
 def test_a_load_that_fails_leaves_the_facts_as_they_were(repository):
     repository.replace_all("p", "hash-1", APPLICANTS, {"statements": STATEMENTS})
-    stranger = STATEMENTS.with_columns(applicant_id=pl.lit("nobody"))
+    twice = pl.concat([STATEMENTS, STATEMENTS])
     with pytest.raises(RecordsError):
-        repository.replace_all("p", "hash-2", APPLICANTS, {"statements": stranger})
+        repository.replace_all("p", "hash-2", APPLICANTS, {"statements": twice})
     assert repository.facts_of("p", "1") == FACTS["p", "1"]
     assert repository.loaded_content("p") == "hash-1"
+
+
+def test_events_of_applicants_who_are_not_there_count_once_they_are(repository):
+    repository.replace_all("p", "hash-1", APPLICANTS.tail(1), {"statements": STATEMENTS})
+    assert repository.facts_of("p", "1") is None
+    repository.replace_all("p", "hash-2", APPLICANTS, {"statements": STATEMENTS})
+    assert repository.facts_of("p", "1") == FACTS["p", "1"]
+
+
+def test_times_of_knowledge_and_dates_come_back(repository):
+    known = STATEMENTS.with_columns(
+        known_at=pl.Series([MAY, None, APRIL], dtype=MOMENT),
+        event_id=pl.Series(["c", "a", "b"]),
+        due=pl.Series([APRIL, None, MAY], dtype=MOMENT),
+    )
+    repository.replace_all("p", "hash-1", APPLICANTS, {"statements": known})
+    assert repository.facts_of("p", "1").events["statements"] == [
+        Event(APRIL, 0, {"bill": 1, "due": None}),
+        Event(MAY, 1, {"bill": None, "due": "2005-05-31T12:30:00+00:00"}, known_at=APRIL),
+        Event(MAY, 2, {"bill": 3, "due": "2005-04-30T00:00:00+00:00"}, known_at=MAY),
+    ]
+
+
+def test_an_event_id_occurs_once_in_a_table(repository):
+    named = STATEMENTS.with_columns(event_id=pl.Series(["a", "b", "a"]))
+    with pytest.raises(RecordsError):
+        repository.replace_all("p", "hash-1", APPLICANTS, {"statements": named})
+    other = named.with_columns(event_id=pl.Series(["a", "b", "c"]))
+    assert repository.replace_all("p", "hash-1", APPLICANTS, {"statements": other, "loans": other})

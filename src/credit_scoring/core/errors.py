@@ -15,6 +15,7 @@ CreditScoringError
 ├── ScoringError                a model gave no usable score
 ├── RegistryError               the model registry and the roles do not fit together
 ├── RecordsError                a decision cannot be recorded or read
+├── StreamError                 the stream of pushed events is not configured or does not answer
 ├── InvalidApplicationError     an application contradicts itself or the clock
 ├── UnknownApplicantError       no facts are stored for an applicant
 ├── UnknownDecisionError        no decision is recorded under an id
@@ -135,6 +136,12 @@ class RecordsError(CreditScoringError):
     """The records database refused or could not be reached; nothing was decided."""
 
     code = "records_unavailable"
+
+
+class StreamError(CreditScoringError):
+    """The stream of pushed events is not configured, cannot be reached or refuses what is asked."""
+
+    code = "stream_unavailable"
 
 
 class InvalidApplicationError(CreditScoringError):

@@ -15,11 +15,15 @@ Value = float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row of an event table; ``event_number`` orders events of one moment, as they were received."""
+    """One row of an event table; ``event_number`` orders events of one moment, as they were received.
+
+    ``known_at`` is None where the table does not declare it: the event is then known from when it occurred.
+    """
 
     occurred_at: datetime
     event_number: int
     values: Mapping[str, Value]
+    known_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

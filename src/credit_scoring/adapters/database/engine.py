@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -22,6 +22,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _START_UP_TIMEOUT_S = 30.0
 _LARGEST_POOL = 40  # one connection per worker thread of the service
 _WRITES = "credit_scoring_writes"
+_MIGRATIONS_LOCK = 0x63726564  # a number of this program's own among PostgreSQL's advisory locks
 
 
 def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -168,6 +169,8 @@ def _upgrade(engine: Engine) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     # One transaction that holds the write lock: who comes second waits, then finds nothing left to do.
     with writing(engine).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_MIGRATIONS_LOCK)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     engine.dispose()

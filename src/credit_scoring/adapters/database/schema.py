@@ -4,15 +4,16 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     DateTime,
     Dialect,
-    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 from sqlalchemy.types import TypeDecorator
@@ -88,10 +89,63 @@ events = Table(
     Column("event_table", String(ID_LENGTH), primary_key=True),
     Column("occurred_at", UtcMoment, primary_key=True),
     Column("event_number", Integer, primary_key=True, autoincrement=False),
+    Column("known_at", UtcMoment),
+    Column("event_id", String(ID_LENGTH)),
     Column("facts", JSON, nullable=False),
-    ForeignKeyConstraint(["portfolio", "applicant_id"], ["applicants.portfolio", "applicants.applicant_id"]),
+    Index("one_event_per_id", "portfolio", "event_table", "event_id", unique=True),
     sqlite_with_rowid=False,
 )
+"""What files brought, replaced as a whole by the next load.
+
+An event's applicant need not be there: applicants come late, and rows of theirs are set aside.
+"""
+
+pushed_events = Table(
+    "pushed_events",
+    metadata,
+    Column("portfolio", String(ID_LENGTH), primary_key=True),
+    Column("event_table", String(ID_LENGTH), primary_key=True),
+    Column("event_id", String(ID_LENGTH), primary_key=True),
+    Column("applicant_id", String(ID_LENGTH), nullable=False),
+    Column("occurred_at", UtcMoment, nullable=False),
+    Column("known_at", UtcMoment),
+    Column("facts", JSON, nullable=False),
+    Column("source", String(ID_LENGTH), nullable=False),
+    Column("message_id", String(ID_LENGTH), nullable=False),
+    Column("sent_ms", BigInteger, nullable=False),
+    Column("sent_number", BigInteger, nullable=False),
+    Column("received_at", UtcMoment, nullable=False),
+    Index("pushed_events_by_applicant", "portfolio", "applicant_id"),
+    sqlite_with_rowid=False,
+)
+"""What was pushed: apart from what files brought, so that no load can delete it.
+
+``sent_ms`` and ``sent_number`` are the message's id, and with it the order of receipt. An event that files bring too
+counts once, as the files have it.
+"""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("portfolio", String(ID_LENGTH), primary_key=True),
+    Column("event_table", String(ID_LENGTH), primary_key=True),
+    Column("event_id", String(ID_LENGTH), primary_key=True),
+    Column("digest", String(DIGEST_LENGTH), primary_key=True),
+    Column("source", String(ID_LENGTH), nullable=False),
+    Column("message_id", String(ID_LENGTH), nullable=False),
+    Column("sent_ms", BigInteger, nullable=False),
+    Column("sent_number", BigInteger, nullable=False),
+    Column("column", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("received", Text, nullable=False),
+    Column("received_at", UtcMoment, nullable=False),
+    Column("readmitted_at", UtcMoment),
+)
+"""Pushed messages that broke their contract; never deleted, and marked once a retry has re-admitted them.
+
+``digest`` is that of ``received``: the same event, sent again as it was, is set aside once.
+"""
 
 loads = Table(
     "loads",

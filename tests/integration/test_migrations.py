@@ -1,0 +1,67 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from credit_scoring.adapters.database import engine as database
+from credit_scoring.adapters.database.engine import open_database, writing
+from credit_scoring.adapters.database.facts import FactsRepository
+from credit_scoring.adapters.database.schema import metadata
+from credit_scoring.core.facts import Event
+
+APRIL = datetime(2005, 4, 30, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def first_version(database_url: str) -> Iterator[str]:
+    """A database as the first release left it, with facts."""
+    engine = create_engine(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        fact = '{"limit": 5}'
+        connection.execute(text("INSERT INTO applicants VALUES ('p', '1', :fact)"), {"fact": fact})
+        moment = "2005-04-30 12:00:00" + (".000000" if engine.dialect.name == "sqlite" else "+00")
+        for number in range(2):
+            values = {"at": moment, "number": number, "fact": f'{{"bill": {number}}}'}
+            insert = "INSERT INTO events VALUES ('p', '1', 'statements', :at, :number, :fact)"
+            connection.execute(text(insert), values)
+    engine.dispose()
+    return database_url
+
+
+@pytest.fixture
+def upgraded(first_version: str) -> Iterator[Engine]:
+    engine = open_database(first_version)
+    yield engine
+    engine.dispose()
+
+
+def test_an_upgrade_keeps_the_facts_and_lets_events_without_applicants_in(upgraded):
+    facts = FactsRepository(upgraded).facts_of("p", "1")
+    assert facts.events["statements"] == [Event(APRIL, 0, {"bill": 0}), Event(APRIL, 1, {"bill": 1})]
+    with writing(upgraded).begin() as connection:
+        connection.execute(text("DELETE FROM applicants"))
+
+
+def test_an_upgraded_database_is_the_one_that_the_code_declares(upgraded):
+    with upgraded.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert inspect(upgraded).get_foreign_keys("events") == []
+
+
+def test_processes_that_open_a_new_database_at_once_all_find_it_ready(database_url):
+    with ThreadPoolExecutor(6) as pool:
+        engines = list(pool.map(open_database, [database_url] * 6))
+    for engine in engines:
+        assert FactsRepository(engine).facts_of("p", "1") is None
+        engine.dispose()
