@@ -379,7 +379,7 @@ class Portfolio(Declared):
     def row_columns(self) -> dict[str, Column]:
         """Columns of an applicant's row once the lookups are joined, by declared name."""
         joined = {name: column for lookup in self.lookups.values() for name, column in lookup.columns.items()}
-        return joined | self.applicants.columns
+        return self.applicants.columns | joined
 
     @cached_property
     def bookkeeping(self) -> frozenset[str]:
