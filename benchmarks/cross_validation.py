@@ -1,32 +1,29 @@
 """5-fold cross-validation of both candidates through the project's own code, everything fitted inside each fold."""
 
 import argparse
-import json
-import platform
-import subprocess
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-import yaml
+from kept import PROJECT, keep
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.calibration import fit_affine
-from credit_scoring.core.table_checks import check_rows
 from credit_scoring.core.features.feature_set import FeatureSet, to_matrix
 from credit_scoring.core.scoring import score
 from credit_scoring.core.tables import application_table, event_tables, outcome_table, with_as_of
 from credit_scoring.core.training.candidates import fit_candidate
 from credit_scoring.core.training.development import Development, labelled
 from credit_scoring.core.training.options import CandidateOptions
+from credit_scoring.pipelines.configuration import PortfolioConfigLoader
+from credit_scoring.pipelines.received_rows import checked_rows
 
-PROJECT = Path(__file__).resolve().parent.parent
+CONF = PROJECT / "conf"
 SEED = 42
 FOLDS = 5
 TARGETS = {"taiwan_cards": {"boosted_trees": 0.788, "scorecard": 0.775}}
@@ -36,15 +33,16 @@ README_END = "<!-- end of benchmark -->"
 
 
 def all_rows(portfolio_name: str) -> Development:
-    """Return every applicant of a portfolio with a known outcome, from its received file."""
-    portfolio = read_portfolio(PROJECT / "conf" / portfolio_name / "portfolio.yml")
-    received = PROJECT / "data/1_raw" / portfolio_name / "applicants.csv.gz"
-    valid = check_rows({"applicants": pl.read_csv(received, infer_schema=False)}, portfolio).valid
-    moment = portfolio.as_of.moment(None, datetime.now(UTC))
+    """Return every applicant of a portfolio with a known outcome, from what was received."""
+    portfolio = read_portfolio(CONF / portfolio_name / "portfolio.yml")
     plan = FeatureSet.of(portfolio)
-    events = event_tables(valid, portfolio)
-    features = plan.compute(with_as_of(application_table(valid, portfolio), moment), events)
-    rows, is_bad = labelled(features, outcome_table(valid, portfolio))
+    with checked_rows(portfolio, CONF) as checked:
+        applicants = application_table(checked.valid, portfolio).collect()
+        if portfolio.as_of.column is None:
+            applicants = with_as_of(applicants, portfolio.as_of.moment(None, datetime.now(UTC)))
+        events = {table: rows.collect() for table, rows in event_tables(checked.valid, portfolio).items()}
+        outcomes = outcome_table(checked.valid, portfolio).collect()
+    rows, is_bad = labelled(plan.compute(applicants, events), outcomes)
     return Development(portfolio, plan, to_matrix(rows, plan.names), is_bad)
 
 
@@ -64,22 +62,6 @@ def cross_validate(data: Development, name: str, options: CandidateOptions) -> d
         "auc_folds": aucs,
         "calibration_slope": fitted.slope,
         "calibration_slope_interval": list(fitted.slope_interval()),
-    }
-
-
-def machine() -> dict[str, str]:
-    """Return what the figures were measured on, and of which commit."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git is found on PATH
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit.stdout.strip() or "unknown",
     }
 
 
@@ -123,18 +105,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--portfolio", default="taiwan_cards")
     portfolio = parser.parse_args().portfolio
-    configured = yaml.safe_load((PROJECT / "conf/base/parameters_training.yml").read_text(encoding="utf-8"))
+    os.chdir(PROJECT)  # catalogs name files below the project
+    configured = PortfolioConfigLoader(CONF, env=portfolio, base_env="base", merge_strategy={"parameters": "soft"})[
+        "parameters"
+    ]
     data = all_rows(portfolio)
     results = {
-        name: cross_validate(data, name, CandidateOptions.model_validate(options))
-        for name, options in configured.items()
+        name: cross_validate(data, name, CandidateOptions.model_validate(configured[name]))
+        for name in ("scorecard", "boosted_trees")
     }
     print(told(portfolio, results, len(data.is_bad)))
-    kept = {**machine(), "portfolio": portfolio, "candidates": results}
-    target = PROJECT / "benchmarks/results" / f"cross_validation_{portfolio}.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    print(f"Written to {target.relative_to(PROJECT)}")
+    kept = keep(f"cross_validation_{portfolio}", {"portfolio": portfolio, "candidates": results})
     if portfolio == "taiwan_cards":
         write_into_readme(as_markdown(portfolio, kept))
 

@@ -1,24 +1,19 @@
 """Checks a portfolio's declaration and received data without training anything."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-from kedro.io import DataCatalog, DatasetError
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
-from credit_scoring.adapters.table_datasets import CheckedTablesDataset
 from credit_scoring.core.contracts import received_tables
-from credit_scoring.core.errors import ContractError, CreditScoringError
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.table_checks import CheckedTables
 from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table, with_as_of
-from credit_scoring.pipelines.configuration import DECLARATION, PortfolioConfigLoader, require_portfolio
-from credit_scoring.pipelines.ingestion.nodes import check_tables
+from credit_scoring.pipelines.configuration import DECLARATION, require_portfolio
+from credit_scoring.pipelines.received_rows import checked_rows
 
 CONF = Path("conf")
 
@@ -32,44 +27,11 @@ def check_portfolio(name: str) -> str:
     """
     require_portfolio(CONF, name)
     portfolio = read_portfolio(CONF / name / DECLARATION)
-    with tempfile.TemporaryDirectory(prefix="credit-scoring-") as folder:
-        checked = _checked(portfolio, Path(folder) / "checked")
+    with checked_rows(portfolio, CONF) as checked:
         applicants = application_table(checked.valid, portfolio).collect()
         lines = [*_declared(portfolio), *_rows(checked, portfolio), *_outcomes(checked, portfolio)]
         lines += [*_parts(applicants, portfolio), *_features(applicants, checked, portfolio)]
     return "\n".join(lines)
-
-
-def _checked(portfolio: Portfolio, folder: Path) -> CheckedTables:
-    loader = PortfolioConfigLoader(CONF, env=portfolio.name, base_env="base", default_run_env=portfolio.name)
-    catalog = DataCatalog.from_config(
-        {name: loader["catalog"][name] for name in ("raw_applicants", "raw_tables")}, _credentials(loader)
-    )
-    checked = CheckedTablesDataset(str(folder))
-    try:
-        checked.save(check_tables(catalog.load("raw_applicants"), catalog.load("raw_tables"), portfolio))
-    except DatasetError as exc:
-        raise _cause(exc, portfolio) from exc
-    return checked.load()
-
-
-def _credentials(loader: PortfolioConfigLoader) -> dict[str, Any]:
-    found: dict[str, Any] = loader.get("credentials", {})
-    return found
-
-
-def _cause(exc: DatasetError, portfolio: Portfolio) -> CreditScoringError:
-    """Return our own error if that is what lies beneath; Kedro wraps whatever a dataset raises."""
-    cause: BaseException | None = exc
-    while cause is not None:
-        if isinstance(cause, CreditScoringError):
-            return cause
-        cause = cause.__cause__
-    reason = str(exc.__cause__ or exc).splitlines()[0]
-    return ContractError(
-        f"The received rows of '{portfolio.name}' cannot be read: {reason}. Put the file where 'raw_applicants' "
-        f"(or 'raw_tables') in conf/*/catalog*.yml says, or correct that entry."
-    )
 
 
 def _declared(portfolio: Portfolio) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""validated_applicants, validated_events (each read on the engine of its catalog entry) -> features_applicants, features_parts."""
+"""validated_applicants, validated_events on the engine of their entries -> features_applicants, features_parts."""
 
 from kedro.pipeline import Node, Pipeline
 
