@@ -35,8 +35,8 @@ class Location:
         protocol, path = get_protocol_and_path(filepath)
         if protocol == "file":
             path = str(project_path(path))
-        options = dict(fs_args or {}) | dict(credentials or {})
-        return cls(fsspec.filesystem(protocol, **options), path, Path(path).name)
+        filesystem = fsspec.filesystem(protocol, **dict(fs_args or {}), **dict(credentials or {}))
+        return cls(filesystem, filesystem._strip_protocol(path), Path(path).name)
 
     def open(self) -> BinaryIO:
         """Return the bytes of the file, to be closed by the caller."""
@@ -61,9 +61,7 @@ def reading(name: str) -> Iterator[None]:
     except FileNotFoundError as exc:
         raise ContractError(f"'{name}' is absent. Put it there, or correct its path in the catalog.") from exc
     except PermissionError as exc:
-        raise ContractError(
-            f"'{name}' may not be read. Check its permissions, or 'credentials' in the catalog."
-        ) from exc
+        raise ContractError(f"'{name}' may not be read. Check permissions, or 'credentials' in the catalog.") from exc
     except _DAMAGED as exc:
         raise ContractError(
             f"'{name}' is cut off or damaged: nothing after that can be read. Ask for it again."

@@ -27,6 +27,12 @@ class JsonLinesOptions(FileOptions):
     encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
 
 
+class NoOptions(BaseModel):
+    """``load_args`` where there is nothing to say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 def checked(kind: type[Options], given: Mapping[str, Any] | None, where: str) -> Options:
     """Return ``given`` as options of a catalog entry, which ``where`` names.
 
