@@ -3,8 +3,8 @@
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +13,24 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from credit_scoring.core.errors import MissingInputsError
+from credit_scoring.core.errors import FeatureFunctionError, FeatureTablesError
 from credit_scoring.core.features.declared import FeatureDeclaration, TimeSince, Window
-from credit_scoring.core.features.expressions import layers, row_expression
+from credit_scoring.core.features.engines import (
+    Frame,
+    collected,
+    frame_of,
+    in_microseconds,
+    in_order,
+    numbered,
+    on_one_engine,
+)
+from credit_scoring.core.features.expressions import RowExpressions, layers, moment, raw, special_codes
+from credit_scoring.core.features.moments import AS_OF, KNOWN_AT, OCCURRED_AT
+from credit_scoring.core.features.past import APPLICANT, EventColumns, past_events
 from credit_scoring.core.features.prepared import PreparedPlan
-from credit_scoring.core.features.windows import aggregate_events
-from credit_scoring.core.portfolio import Column, Portfolio
+from credit_scoring.core.features.python_functions import FEATURES_FILE
+from credit_scoring.core.features.windows import WindowedFeatures
+from credit_scoring.core.portfolio import Column, EventsTable, Portfolio
 
 APPLICANTS = "applicants"
 """Name of the applicants table among the tables; no event table may have it."""
@@ -32,15 +44,19 @@ COMPUTATION_VERSION = 1
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """All features of a declaration; ``names`` are the scored ones, in the order models read them."""
+    """All features of a declaration; ``names`` are the scored ones, in the order models read them.
+
+    ``columns`` are those of the applicants table that features may read, ``tables`` the declared event tables.
+    """
 
     features: Mapping[str, FeatureDeclaration]
     columns: Mapping[str, Column]
+    tables: Mapping[str, EventsTable] = field(default_factory=dict)
 
     @classmethod
     def of(cls, portfolio: Portfolio) -> "FeatureSet":
         """Return the feature set that ``portfolio`` declares."""
-        return cls(portfolio.features, portfolio.application_columns)
+        return cls(portfolio.features, portfolio.application_columns, portfolio.events)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -65,66 +81,127 @@ class FeatureSet:
             name: feature.model_dump(mode="json", exclude=wording, exclude_none=True)
             for name, feature in self.features.items()
         }
-        plan = {
+        plan: dict[str, object] = {
             "computation": COMPUTATION_VERSION,
             "features": list(kinds.items()),
             "categories": {name: self.columns[name].categories for name in self._columns_read},
         }
+        # What few portfolios have is named only where it is, so that the others keep their versions.
+        plan |= {name: value for name, value in self._particulars.items() if value}
         return "fs-" + hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]
 
-    def compute(self, applicants: pl.DataFrame, events: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    def compute(self, applicants: Frame, events: Mapping[str, Frame]) -> pl.DataFrame:
         """Compute every scored feature; training, batch decisions and the service all call this.
 
         Args:
-            applicants: One row per applicant: ``applicant_id``, ``as_of`` (UTC) and the application's
+            applicants: One row per applicant: ``applicant_id``, ``as_of`` (with a time zone) and the application's
                 columns, null where unknown.
-            events: By table, any number of rows per applicant: ``applicant_id``, ``occurred_at`` (UTC),
-                ``event_number`` and the table's columns. A table that is absent is unknown for everybody.
+            events: By table, any number of rows per applicant: ``applicant_id``, ``occurred_at``,
+                ``event_number`` and the table's columns, and ``known_at`` where it is declared. A table that is
+                absent is unknown for everybody.
+
+        All tables are frames of one engine: Polars (eager or lazy), pandas or PySpark.
 
         Returns:
-            One row per applicant in the order given: ``applicant_id`` and a float32 column per scored
-            feature; null where the value is missing, undefined or not finite.
+            One row per applicant in the order given (for PySpark, that of ``applicant_id``): ``applicant_id`` and a
+            float32 column per scored feature; null where the value is missing, undefined or not finite.
 
         Raises:
             MissingInputsError: If a table lacks a column that a feature reads.
+            FeatureTablesError: If tables are of several engines, or an applicant has several rows.
+            FeatureFunctionError: If a Python feature fails.
         """
-        tables = {**events, APPLICANTS: applicants}
-        computed = self._prepared(tables).run(tables)
-        order = applicants.select("applicant_id")
-        return order.join(computed, on="applicant_id", how="left", maintain_order="left", validate="1:1")
+        return self._computed({**events, APPLICANTS: applicants}, exact=False)
 
-    def _prepared(self, tables: Mapping[str, pl.DataFrame]) -> PreparedPlan:
+    def compute_exact(self, applicants: Frame, events: Mapping[str, Frame]) -> pl.DataFrame:
+        """Compute the same before the one cast, in float64, by which engines are compared."""
+        return self._computed({**events, APPLICANTS: applicants}, exact=True)
+
+    def _computed(self, tables: Mapping[str, Frame], *, exact: bool) -> pl.DataFrame:
+        tables = on_one_engine(tables)
+        try:
+            found = self._on_engine(tables, exact=exact)
+        except (pl.exceptions.PolarsError, ArithmeticError, TypeError, ValueError) as exc:
+            failing = self._failing_function(tables)
+            if failing is None:
+                raise
+            raise FeatureFunctionError(
+                f"The function '{failing}' of '{FEATURES_FILE}' failed on the values it was given: "
+                f"{type(exc).__name__}. Look at the types of {list(self.features[failing].operands)} and at values "
+                f"that may be missing."
+            ) from None  # the cause may quote values
+        if found["applicant_id"].n_unique() != found.height:
+            raise FeatureTablesError(
+                f"The table '{APPLICANTS}' has several rows of one 'applicant_id'. Features are of one row each; "
+                f"keep one row, or declare the key that tells them apart."
+            )
+        return found
+
+    def _on_engine(self, tables: Mapping[str, Frame], *, exact: bool) -> pl.DataFrame:
+        if all(isinstance(frame, pl.DataFrame) for frame in tables.values()):
+            return self._prepared(tables, exact=exact).run(tables)
+        with np.errstate(all="ignore"):  # pandas computes by NumPy, which warns of what is missing here
+            computed = collected(self.plan(tables))
+        return computed if exact else computed.select("applicant_id", *_once_to_float32(self.names))
+
+    def _prepared(self, tables: Mapping[str, pl.DataFrame], *, exact: bool) -> PreparedPlan:
         """Return the plan over tables of these schemas, built at most once per thread."""
         schemas = {table: frame.schema for table, frame in tables.items()}
-        key = (self.version, *((table, *schema.items()) for table, schema in sorted(schemas.items())))
+        key = (self.version, exact, *((table, *schema.items()) for table, schema in sorted(schemas.items())))
         plans: dict[object, PreparedPlan] = _THREAD.__dict__.setdefault("plans", {})
         if key not in plans:
             if len(plans) >= _MOST_PLANS:
                 plans.clear()
-            plans[key] = PreparedPlan(self._lowered, schemas)
+            plans[key] = PreparedPlan(lambda frames: self._lowered(frames, exact=exact), schemas)
         return plans[key]
 
-    def _lowered(self, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-        frames = {table: nw.from_native(frame) for table, frame in tables.items()}
-        lowered: pl.LazyFrame = self.plan(frames.pop(APPLICANTS), frames).to_native()
-        return lowered
+    def _lowered(self, tables: Mapping[str, pl.LazyFrame], *, exact: bool) -> pl.LazyFrame:
+        lowered: pl.LazyFrame = self.plan(tables).to_native()
+        return lowered if exact else lowered.select("applicant_id", *_once_to_float32(self.names))
 
-    def plan(self, applicants: nw.LazyFrame[Any], events: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
-        """Return the computation on lazy frames of any engine; see ``compute`` for tables and result."""
-        read = self._columns_read
-        _require(APPLICANTS, applicants, {"applicant_id", "as_of", *read})
-        rows = applicants.select("applicant_id", "as_of", *sorted(read))
-        moments = rows.select("applicant_id", "as_of")
+    def plan(self, tables: Mapping[str, Frame]) -> nw.LazyFrame[Any]:
+        """Return ``applicant_id`` and the features as float64, lazily, of tables that share an engine."""
+        rows = self._rows(tables[APPLICANTS])
+        decisions = rows.select(APPLICANT, "applicant_id", AS_OF)
         for table, declared in self._windows.items():
-            if table in events:
-                _require(table, events[table], {"applicant_id", "occurred_at", "event_number", *_columns_of(declared)})
-                found = aggregate_events(events[table], moments, declared)
-                rows = rows.join(found, on="applicant_id", how="left")
+            if table in tables:
+                found = self._from_events(table, tables[table], decisions)
+                rows = rows.join(found, on=APPLICANT, how="left")
             else:
                 rows = rows.with_columns(**{name: nw.lit(None, nw.Float64) for name in declared})
+        expressions = RowExpressions(self.features, self.columns)
         for layer in layers(self.features, self.columns):
-            rows = rows.with_columns(**{name: row_expression(self.features[name], self.columns) for name in layer})
-        return rows.select("applicant_id", **{name: _once_to_float32(name) for name in self.names})
+            rows = rows.with_columns(**{name: expressions.of(name) for name in layer})
+        return in_order(rows).select("applicant_id", *self.names)
+
+    def _rows(self, applicants: Frame) -> nw.LazyFrame[Any]:
+        frame = frame_of(APPLICANTS, applicants, {"applicant_id", "as_of", *self._columns_read})
+        dates = {moment(name): name for name in sorted(self._dates_read)}
+        frame = in_microseconds(APPLICANTS, numbered(frame), {AS_OF: "as_of"} | dates)
+        columns = {raw(name): nw.col(name) for name in sorted(self._columns_read)}
+        return frame.select(APPLICANT, "applicant_id", AS_OF, *dates, **columns)
+
+    def _from_events(self, table: str, events: Frame, decisions: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        read = self._events_read[table]
+        frame = frame_of(table, events, read.required)
+        moments = {OCCURRED_AT: "occurred_at"} | ({KNOWN_AT: "known_at"} if read.known_at else {})
+        frame = in_microseconds(table, frame, moments).drop(*moments.values())
+        return WindowedFeatures(self._windows[table]).of(past_events(frame, decisions, read))
+
+    def _failing_function(self, tables: Mapping[str, Frame]) -> str | None:
+        """Return the first Python feature that cannot be computed on ``tables``, None when all can be."""
+        for name in (name for name, feature in self.features.items() if feature.python is not None):
+            alone = {other: self.features[other] for other in self.features if other in self._made_of(name)}
+            try:
+                replace(self, features=alone)._on_engine(tables, exact=True)
+            except Exception:  # noqa: BLE001 - that it fails is the answer
+                return name
+        return None
+
+    def _made_of(self, name: str) -> set[str]:
+        """Return ``name`` and every feature that it is made of."""
+        operands = {o for o in self.features[name].operands if o in self.features and o not in self.columns}
+        return {name}.union(*(self._made_of(operand) for operand in operands))
 
     @cached_property
     def _columns_read(self) -> frozenset[str]:
@@ -132,14 +209,51 @@ class FeatureSet:
         return frozenset(o for feature in self.features.values() for o in feature.operands if o in self.columns)
 
     @cached_property
+    def _dates_read(self) -> frozenset[str]:
+        """Date columns from which time is counted."""
+        counted = (feature.time_since.column for feature in self.features.values() if feature.time_since)
+        return frozenset(column for column in counted if column is not None)
+
+    @cached_property
     def _windows(self) -> Mapping[str, Mapping[str, Window | TimeSince]]:
         """Windowed features by event table."""
         by_table: dict[str, dict[str, Window | TimeSince]] = {}
         for name, feature in self.features.items():
-            reading = feature.window or feature.time_since
-            if reading is not None:
+            reading = feature.reading
+            if reading is not None and reading.table is not None:
                 by_table.setdefault(reading.table, {})[name] = reading
         return by_table
+
+    @cached_property
+    def _events_read(self) -> Mapping[str, EventColumns]:
+        """What the windowed features read, by event table."""
+        found = {}
+        for table, readings in self._windows.items():
+            declared = self.tables.get(table)
+            columns = declared.columns if declared is not None else {}
+            read = sorted({column for reading in readings.values() for column in _columns_of(reading)})
+            special = {column: tuple(columns[column].special) if column in columns else () for column in read}
+            found[table] = EventColumns(special, known_at=declared is not None and declared.known_at is not None)
+        return found
+
+    @cached_property
+    def _particulars(self) -> Mapping[str, object]:
+        """What else can move a value: special codes, knowledge times, types that Python functions see."""
+        computed = (feature for feature in self.features.values() if feature.ratio or feature.difference)
+        functions = [feature for feature in self.features.values() if feature.python]
+        operands = {o for feature in (*computed, *functions) for o in feature.operands}
+        special = {o: sorted(special_codes(o, self.features, self.columns)) for o in sorted(operands)}
+        events = {
+            f"{table}.{column}": sorted(codes)
+            for table, read in self._events_read.items()
+            for column, codes in read.columns.items()
+        }
+        types = {o: self.columns[o].type for f in functions for o in f.operands if o in self.columns}
+        return {
+            "special": {name: codes for name, codes in (special | events).items() if codes},
+            "known_at": sorted(table for table, read in self._events_read.items() if read.known_at),
+            "types": types,
+        }
 
 
 def to_matrix(features: pl.DataFrame, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
@@ -148,18 +262,13 @@ def to_matrix(features: pl.DataFrame, names: tuple[str, ...]) -> npt.NDArray[np.
     return np.ascontiguousarray(np.column_stack(columns), dtype=np.float32)
 
 
-def _once_to_float32(name: str) -> nw.Expr:
+def _once_to_float32(names: tuple[str, ...]) -> Iterator[pl.Expr]:
     """The one cast that models, cache and records share; what float32 cannot hold is missing."""
-    value = nw.col(name).cast(nw.Float32)
-    return nw.when(value.is_finite()).then(value)
+    for name in names:
+        value = pl.col(name).cast(pl.Float32)
+        yield pl.when(value.is_finite()).then(value).alias(name)
 
 
-def _columns_of(declared: Mapping[str, Window | TimeSince]) -> set[str]:
-    read = {column for feature in declared.values() for column in feature.where}
-    return read | {f.column for f in declared.values() if isinstance(f, Window) and f.column is not None}
-
-
-def _require(table: str, frame: nw.LazyFrame[Any], columns: set[str]) -> None:
-    missing = columns - set(frame.collect_schema().names())
-    if missing:
-        raise MissingInputsError(table, missing)
+def _columns_of(reading: Window | TimeSince) -> set[str]:
+    read = set(reading.where)
+    return read | ({reading.column} if isinstance(reading, Window) and reading.column is not None else set())

@@ -1,153 +1,160 @@
-"""Aggregates over an applicant's events, strictly before ``as_of``."""
+"""Declared aggregates over each applicant's past events, as Narwhals expressions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import narwhals as nw
 
-from credit_scoring.core.features.declared import Condition, TimeSince, Window
+from credit_scoring.core.features.conditions import known, meets
+from credit_scoring.core.features.declared import TimeSince, Window
+from credit_scoring.core.features.moments import DAYS_PER_MONTH, MICROSECONDS_PER_DAY
+from credit_scoring.core.features.past import APPLICANT, DAYS_AGO, MICROSECONDS_AGO, NEWEST
 
-DAYS_PER_MONTH = 30.0
-"""Length of the month in which trends and times are stated; a unit, not a calendar."""
-
-_SECONDS_PER_DAY = 86_400.0
-_ORDER = ("occurred_at", "event_number")
-"""Events of one moment are ordered by the number under which they were received."""
+How = Literal["sum", "mean", "min", "max", "count"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Aggregation:
-    """Columns to add to the events, aggregates per applicant of these, and the feature made of those."""
+class _Number:
+    """A number of each event, and which events it is taken of; None means all that have one."""
 
-    columns: dict[str, nw.Expr]
-    aggregates: dict[str, nw.Expr]
-    feature: nw.Expr
+    value: nw.Expr
+    condition: nw.Expr | None = None
+
+    @property
+    def column(self) -> nw.Expr:
+        """The number as a column, missing on events that are left out."""
+        return self.value if self.condition is None else nw.when(self.condition).then(self.value)
 
 
-def aggregate_events(
-    events: nw.LazyFrame[Any],
-    moments: nw.LazyFrame[Any],
-    declared: Mapping[str, Window | TimeSince],
-) -> nw.LazyFrame[Any]:
-    """Compute windowed features of all applicants at once.
+class WindowedFeatures:
+    """The features over one event table: numbers of each event, their aggregates, the features made of these.
 
-    Args:
-        events: One row per event: ``applicant_id``, ``occurred_at``, ``event_number`` (order of receipt,
-            never null) and the table's columns, null where unknown.
-        moments: One row per applicant: ``applicant_id`` and ``as_of``, comparable with ``occurred_at``.
-        declared: Features by name, all over this table.
-
-    Returns:
-        One row per applicant with at least one event before ``as_of``: ``applicant_id`` and a float64
-        column per feature, null where missing.
+    What several features need is made once. An instance belongs to one table.
     """
-    past = events.join(moments, on="applicant_id", how="inner").filter(nw.col("occurred_at") < nw.col("as_of"))
-    # Sums of fractions depend on the order of their terms, so every path adds from the oldest event on.
-    past = past.sort(*_ORDER)
-    past = past.with_columns(
-        _newest=nw.col("event_number").cum_count(reverse=True).over("applicant_id", order_by=list(_ORDER)),
-        _days_ago=(nw.col("as_of") - nw.col("occurred_at")).dt.total_seconds() / _SECONDS_PER_DAY,
-    )
-    plans = {name: _aggregation(name, feature) for name, feature in declared.items()}
-    needs_newest_match = [name for name, feature in declared.items() if _takes_last(feature)]
-    past = past.with_columns(**{k: v for plan in plans.values() for k, v in plan.columns.items()})
-    if needs_newest_match:
-        past = past.with_columns(**{_own(name, "at"): _value_at_newest_match(name) for name in needs_newest_match})
-    summed = past.group_by("applicant_id").agg(**{k: v for plan in plans.values() for k, v in plan.aggregates.items()})
-    return summed.select("applicant_id", **{name: plan.feature for name, plan in plans.items()})
+
+    def __init__(self, declared: Mapping[str, Window | TimeSince]) -> None:
+        self._names: dict[tuple[object, ...], str] = {}
+        self._numbers: dict[str, _Number] = {}
+        self._beside: dict[str, nw.Expr] = {}
+        self._aggregates: dict[str, tuple[str, How]] = {}
+        self._features = {name: self._feature(feature) for name, feature in declared.items()}
+
+    def of(self, past: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Return ``_applicant`` and a float64 column per feature, null where missing.
+
+        Args:
+            past: The rows of ``past_events``; applicants without any have no row in the result either.
+        """
+        rows = past.with_columns(**self._beside) if self._beside else past
+        if past.implementation.is_pandas():
+            # There a group-by of anything but plain columns calls Python once per applicant.
+            rows = rows.with_columns(**{name: number.column for name, number in self._numbers.items()})
+            numbers = {name: nw.col(name) for name in self._numbers}
+        elif past.implementation.is_polars():
+            numbers = {name: _filtered(number) for name, number in self._numbers.items()}
+        else:
+            numbers = {name: number.column for name, number in self._numbers.items()}
+        aggregates = {name: getattr(numbers[number], how)() for name, (number, how) in self._aggregates.items()}
+        summed = rows.group_by(APPLICANT).agg(**aggregates)
+        return summed.select(APPLICANT, **self._features)
+
+    def _feature(self, feature: Window | TimeSince) -> nw.Expr:
+        if isinstance(feature, TimeSince):
+            ago = _Number(nw.col(DAYS_AGO), meets(feature.where))
+            unit = DAYS_PER_MONTH if feature.unit == "months" else 1.0
+            return self._aggregate("min", ago, ("ago", repr(feature.where))) / unit
+        span, selection = _span(feature), _selection(feature)
+        if feature.aggregate == "count":
+            taken = _Number(_one_where(_both(span, meets(feature.where))))
+            return self._aggregate("sum", taken, ("taken", *selection))
+        if feature.aggregate == "share":
+            return self._aggregate(
+                "mean",
+                _Number(_one_where(meets(feature.where)), _both(span, known(feature.where))),
+                ("met", *selection),
+            )
+        value = _Number(nw.col(str(feature.column)).cast(nw.Float64), _both(span, meets(feature.where)))
+        return self._of_value(feature, value, (feature.column, *selection))
+
+    def _of_value(self, feature: Window, value: _Number, key: tuple[object, ...]) -> nw.Expr:
+        if feature.aggregate == "trend":
+            return self._trend(value, key)
+        if feature.aggregate == "sum":
+            some = self._aggregate("count", value, key) > 0  # the sum of nothing is missing, not zero
+            return nw.when(some).then(self._aggregate("sum", value, key))
+        if feature.aggregate in ("mean", "min", "max"):
+            return self._aggregate(feature.aggregate, value, key)
+        if feature.last == 1:
+            return self._aggregate("max", value, key)  # of at most one event
+        return self._aggregate("max", self._newest(value, key), ("newest", *key))
+
+    def _newest(self, value: _Number, key: tuple[object, ...]) -> _Number:
+        """The value of the newest event that has one, on that event's row alone."""
+        rank = nw.when(~value.column.is_null()).then(nw.col(NEWEST))
+        newest = self._beside_events(rank.min().over(APPLICANT), ("newest", *key))
+        return _Number(value.value, nw.col(NEWEST) == newest)
+
+    def _trend(self, value: _Number, key: tuple[object, ...]) -> nw.Expr:
+        """Least-squares slope per ``DAYS_PER_MONTH``; times count backwards from ``as_of``, hence the sign.
+
+        Both are counted from their smallest, so that one moment alone, or one value alone, cancels exactly.
+        """
+        has_value = ~value.column.is_null()
+        soonest = nw.when(has_value).then(nw.col(DAYS_AGO)).min().over(APPLICANT)
+        ago = nw.col(DAYS_AGO) - self._beside_events(soonest, ("soonest", *key))
+        above = value.value - self._beside_events(value.column.min().over(APPLICANT), ("lowest", *key))
+        parts = {"x": above, "t": ago, "tx": ago * above, "tt": ago * ago}
+        x, t, tx, tt = (self._aggregate("sum", _Number(e, has_value), (name, *key)) for name, e in parts.items())
+        n = self._aggregate("count", value, key)
+        spread = n * tt - t * t
+        return nw.when((n > 1) & (spread > 0)).then(-DAYS_PER_MONTH * (n * tx - t * x) / spread)
+
+    def _aggregate(self, how: How, number: _Number, key: tuple[object, ...]) -> nw.Expr:
+        """Return what ``number`` of all of an applicant's past events comes to; ``key`` names the number."""
+        name = self._names.setdefault(key, f"_number_{len(self._names)}")
+        self._numbers.setdefault(name, number)
+        self._aggregates.setdefault(f"{name}_{how}", (name, how))
+        return nw.col(f"{name}_{how}").cast(nw.Float64)
+
+    def _beside_events(self, number: nw.Expr, key: tuple[object, ...]) -> nw.Expr:
+        """Return a number of the applicant's events together, put beside each of them."""
+        name = self._names.setdefault(("beside", *key), f"_beside_{len(self._names)}")
+        self._beside.setdefault(name, number)
+        return nw.col(name)
 
 
-def _aggregation(name: str, feature: Window | TimeSince) -> _Aggregation:
-    if isinstance(feature, TimeSince):
-        ago = nw.when(_meets(feature.where)).then(nw.col("_days_ago"))
-        unit = DAYS_PER_MONTH if feature.unit == "months" else 1.0
-        return _Aggregation({name: ago}, {name: nw.col(name).min()}, nw.col(name) / unit)
-    inside = _inside(feature)
-    if feature.aggregate == "count":
-        taken = nw.when(inside & _meets(feature.where)).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
-        return _Aggregation({name: taken}, {name: nw.col(name).sum()}, nw.col(name))
-    if feature.aggregate == "share":
-        met = nw.when(_meets(feature.where)).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
-        taken = nw.when(inside & _known(feature.where)).then(met)
-        return _Aggregation({name: taken}, {name: nw.col(name).mean()}, nw.col(name))
-    value = nw.when(inside & _meets(feature.where)).then(nw.col(str(feature.column)).cast(nw.Float64))
-    if feature.aggregate == "trend":
-        return _trend(name, value)
-    if feature.aggregate == "last":
-        rank = nw.when(~value.is_null()).then(nw.col("_newest"))
-        at_newest = nw.col(_own(name, "at")).max()
-        return _Aggregation({name: value, _own(name, "rank"): rank}, {name: at_newest}, nw.col(name))
-    return _Aggregation({name: value}, _known_only(name, feature.aggregate), _where_any(name))
+def _filtered(number: _Number) -> nw.Expr:
+    """The events' numbers without those that are left out, in half the time that it takes to make them missing.
 
-
-def _takes_last(feature: Window | TimeSince) -> bool:
-    return isinstance(feature, Window) and feature.aggregate == "last"
-
-
-def _value_at_newest_match(name: str) -> nw.Expr:
-    """The value of the newest matching event, on that event's row alone."""
-    rank = nw.col(_own(name, "rank"))
-    return nw.when(rank == rank.min().over("applicant_id")).then(nw.col(name))
-
-
-def _known_only(name: str, aggregate: str) -> dict[str, nw.Expr]:
-    """An aggregate beside the number of known values: the sum of nothing is missing, not zero."""
-    return {name: getattr(nw.col(name), aggregate)(), _own(name, "n"): nw.col(name).count()}
-
-
-def _where_any(name: str) -> nw.Expr:
-    return nw.when(nw.col(_own(name, "n")) > 0).then(nw.col(name))
-
-
-def _trend(name: str, value: nw.Expr) -> _Aggregation:
-    """Least-squares slope per ``DAYS_PER_MONTH``; times count backwards from ``as_of``, hence the sign.
-
-    Both are counted from their smallest, so that one moment alone, or one value alone, cancels exactly.
+    Polars adds up what a filter leaves of a group with compensation (Kahan 1965), a group as it stands in blocks:
+    filtered always, a sum is the same to the bit in pandas, in ``one_row`` and here, for any number of events.
     """
-    ago = nw.when(~value.is_null()).then(nw.col("_days_ago"))
-    ago = ago - ago.min().over("applicant_id")
-    above = value - value.min().over("applicant_id")
-    parts = {"x": above, "t": ago, "tx": ago * above, "tt": ago * ago}
-    columns = {_own(name, part): expression for part, expression in parts.items()}
-    sums = {column: nw.col(column).sum() for column in columns}
-    n, x, t, tx, tt = (nw.col(_own(name, part)) for part in ("n", "x", "t", "tx", "tt"))
-    spread = n * tt - t * t
-    slope = nw.when((n > 1) & (spread > 0)).then(-DAYS_PER_MONTH * (n * tx - t * x) / spread)
-    return _Aggregation(columns, {**sums, _own(name, "n"): nw.col(_own(name, "x")).count()}, slope)
+    return number.value.filter(~number.value.is_null() if number.condition is None else number.condition)
 
 
-def _own(name: str, part: str) -> str:
-    """Name of a column made on the way to feature ``name``; declared names do not begin with an underscore."""
-    return f"_{name}__{part}"
+def _one_where(condition: nw.Expr | None) -> nw.Expr:
+    """One on each event that meets the condition, zero on the others."""
+    every = nw.col(NEWEST) > 0
+    return nw.when(every if condition is None else condition).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
 
 
-def _inside(window: Window) -> nw.Expr:
-    """Whether an event is among those the window takes, counted from the newest."""
-    inside = nw.col("_newest") > window.skip
+def _span(window: Window) -> nw.Expr | None:
+    """Whether an event is among those the window takes, by rank and age; None when it takes all."""
+    span = nw.col(NEWEST) > window.skip if window.skip else None
     if window.last is not None:
-        inside = inside & (nw.col("_newest") <= window.skip + window.last)
-    return inside
+        span = _both(span, nw.col(NEWEST) <= window.skip + window.last)
+    if window.days is not None:
+        span = _both(span, nw.col(MICROSECONDS_AGO) <= window.days * MICROSECONDS_PER_DAY)
+    return span
 
 
-def _meets(where: Mapping[str, Condition]) -> nw.Expr:
-    """Whether an event meets every condition; a missing value meets none."""
-    met = nw.lit(True)
-    for column, condition in where.items():
-        value = nw.col(column)
-        if condition.at_least is not None:
-            met = met & (value >= condition.at_least)
-        if condition.at_most is not None:
-            met = met & (value <= condition.at_most)
-        if condition.one_of is not None:
-            numbers = not any(isinstance(allowed, str) for allowed in condition.one_of)
-            met = met & (value.cast(nw.Float64) if numbers else value).is_in(list(condition.one_of))
-    return met
+def _selection(window: Window) -> tuple[object, ...]:
+    """What tells the events that a window takes from those that another takes."""
+    return (window.skip, window.last, window.days, repr(window.where))
 
 
-def _known(where: Mapping[str, Condition]) -> nw.Expr:
-    """Whether every value that the conditions read is known."""
-    known = nw.lit(True)
-    for column in where:
-        known = known & ~nw.col(column).is_null()
-    return known
+def _both(first: nw.Expr | None, second: nw.Expr | None) -> nw.Expr | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second
