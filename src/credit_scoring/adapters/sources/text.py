@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from credit_scoring.adapters.sources.compression import Bytes
 from credit_scoring.core.errors import ContractError, nearest
 
-BLOCK_BYTES = 8_000_000
+BLOCK_BYTES = 2_000_000
 """Memory of a reader is some twenty times this: every field becomes a Python string."""
 
 _LONGEST_LINE = 4 * BLOCK_BYTES
