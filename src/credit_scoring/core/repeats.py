@@ -9,21 +9,23 @@ from credit_scoring.core.contracts import TableContract
 Hashes = npt.NDArray[np.uint64]
 
 
-class Names:
-    """The names of rows, collected batch by batch: eight bytes a row, whatever the table's size."""
+_NAMES_AT_ONCE = 4_000_000
 
-    def __init__(self) -> None:
-        self._hashes: list[Hashes] = []
 
-    def add(self, names: pl.Series) -> None:
-        """Note the names of more rows."""
-        self._hashes.append(names.hash().to_numpy())
+def repeated_names(valid: pl.LazyFrame, key: str, rows: int) -> Hashes:
+    """Return the hash of every name that more than one of ``rows`` rows has (and, once in 2**64 pairs, of another).
 
-    def repeated(self) -> Hashes:
-        """Return the hash of every name that more than one row has (and, once in 2**64 pairs, of another)."""
-        ordered = np.concatenate([np.zeros(0, np.uint64), *self._hashes])
-        ordered.sort()
-        return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    Many rows are gone through several times, each time for one share of the hashes, so that memory stays bounded.
+    """
+    shares = rows // _NAMES_AT_ONCE + 1
+    hashed = valid.select(name=pl.col(key).hash())
+    found = [_repeated(hashed.filter(pl.col("name") % shares == share)) for share in range(shares)]
+    return np.concatenate(found)
+
+
+def _repeated(hashed: pl.LazyFrame) -> Hashes:
+    ordered = hashed.collect(engine="streaming")["name"].sort().to_numpy()
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def find_repeats(suspects: pl.DataFrame, contract: TableContract) -> pl.DataFrame:

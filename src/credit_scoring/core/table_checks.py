@@ -10,7 +10,7 @@ import polars as pl
 from credit_scoring.core.contracts import TableContract, received_tables
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.received import Batch, batches
-from credit_scoring.core.repeats import Names, find_repeats
+from credit_scoring.core.repeats import find_repeats, repeated_names
 from credit_scoring.core.row_checks import QUARANTINE_SCHEMA, CheckedBatch, check_batch, empty_valid
 
 
@@ -51,11 +51,11 @@ class TableCheck:
         self.contract = contract
         self.received = ReceivedTable()
         self._batches = batches
-        self._names = Names()
+        self._valid_rows = 0
 
     def __iter__(self) -> Iterator[CheckedBatch]:
         """Yield each batch checked; valid rows have ``event_number``, their order among all of the table."""
-        content, header, valid_rows = hashlib.sha256(), [""], 0
+        content, header = hashlib.sha256(), [""]
         for batch in self._batches:
             if batch.rows.columns != header:
                 header = batch.rows.columns
@@ -64,13 +64,9 @@ class TableCheck:
             content.update("".join(batch.malformed["received"]).encode())
             self._note(batch)
             checked = check_batch(batch, self.contract)
-            valid = checked.valid.with_columns(
-                event_number=pl.int_range(valid_rows, valid_rows + checked.valid.height, dtype=pl.Int32)
-            )
-            valid_rows += valid.height
-            if self.contract.key:
-                self._names.add(valid[self.contract.key])
-            yield CheckedBatch(valid, checked.quarantined)
+            first, self._valid_rows = self._valid_rows, self._valid_rows + checked.valid.height
+            numbers = pl.int_range(first, self._valid_rows, dtype=pl.Int32)
+            yield CheckedBatch(checked.valid.with_columns(event_number=numbers), checked.quarantined)
         self.received.content_hash = "sha256:" + content.hexdigest()
 
     def repeats(self, valid: pl.LazyFrame) -> pl.DataFrame:
@@ -78,10 +74,11 @@ class TableCheck:
 
         Beside it they have their ``event_number``.
         """
-        key, repeated = self.contract.key, self._names.repeated()
+        key = self.contract.key
+        repeated = repeated_names(valid, key, self._valid_rows) if key else ()
         if key is None or not len(repeated):
             return pl.DataFrame(schema={**QUARANTINE_SCHEMA, "event_number": pl.Int32})
-        hashes = pl.Series(repeated).implode()
+        hashes = pl.Series(repeated, dtype=pl.UInt64).implode()
         suspects = valid.filter(pl.col(key).hash().is_in(hashes)).sort("event_number").collect()
         named = find_repeats(suspects, self.contract).with_columns(table=pl.lit(self.contract.table), row_key=key)
         return named.select(*(pl.col(name).cast(kind) for name, kind in QUARANTINE_SCHEMA.items()), "event_number")
