@@ -422,3 +422,47 @@ def test_any_value_anywhere_is_a_portfolio_or_a_declaration_error(place: tuple[o
     target[place[-1]] = value
     found = outcome_of(yaml.dump(declaration, sort_keys=False, allow_unicode=True))
     assert isinstance(found, Portfolio) or found.startswith("portfolio.yml")
+
+
+FUNCTIONS = """
+import narwhals as nw
+
+
+def late_share(late_now: nw.Expr, income_eur: nw.Expr) -> nw.Expr:
+    return nw.when(income_eur > 0).then(late_now / income_eur)
+"""
+
+
+def written(directory: Path, declaration: str, functions: str | None = FUNCTIONS) -> Path:
+    """The declaration in a directory of its portfolio's name, with its ``features.py`` beside it."""
+    (directory / "tiny").mkdir()
+    (directory / "tiny/portfolio.yml").write_text(declaration)
+    if functions is not None:
+        (directory / "tiny/features.py").write_text(functions)
+    return directory / "tiny/portfolio.yml"
+
+
+def test_a_python_feature_is_the_function_of_its_name(tmp_path: Path):
+    portfolio = read_portfolio(written(tmp_path, declared(features__late_share={"python": True, "reason": "R3"})))
+    function = portfolio.features["late_share"].python
+    assert function is not None
+    assert function.reads == ("late_now", "income_eur")
+    assert len(function.source) == 64
+
+
+@pytest.mark.parametrize(
+    ("functions", "feature", "told"),
+    [
+        (None, {"python": True}, "needs a function of this name in 'features.py'"),
+        (FUNCTIONS.replace("late_share", "late_shares"), {"python": True}, "needs a function of this name"),
+        (FUNCTIONS, {"column": "income_eur"}, "is a function of 'features.py' that no feature names"),
+        (FUNCTIONS.replace("income_eur", "incomes"), {"python": True}, "Did you mean 'income_eur'?"),
+        (FUNCTIONS.replace("income_eur", "sex"), {"python": True}, "'sex' is a protected attribute"),
+        (FUNCTIONS.replace("income_eur", "defaulted"), {"python": True}, "known only after the decision"),
+        (FUNCTIONS.replace(":\n    ", "\n    "), {"python": True}, "is no Python"),
+    ],
+)
+def test_a_python_feature_that_cannot_be_is_told(tmp_path: Path, functions: str | None, feature: dict, told: str):
+    path = written(tmp_path, declared(features__late_share=feature | {"reason": "R3"}), functions)
+    with pytest.raises(DeclarationError, match=re.escape(told)):
+        read_portfolio(path)

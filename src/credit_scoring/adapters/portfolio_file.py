@@ -1,9 +1,10 @@
 """Reads a portfolio declaration; every fault is told with file, line, key and what is allowed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from credit_scoring.core.declaration_checks import declaration_problems
 from credit_scoring.core.errors import DeclarationError, nearest
+from credit_scoring.core.features.declared import PythonFunction
+from credit_scoring.core.features.python_functions import FEATURES_FILE, python_declarations
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.problems import Problem
 
@@ -31,17 +34,30 @@ def read_portfolio(path: Path) -> Portfolio:
         DeclarationError: If the file is absent, is not YAML, its content is not a valid declaration, or it
             names another portfolio than its directory.
     """
+    functions_file = path.with_name(FEATURES_FILE)
+    functions = python_declarations(_read(functions_file), str(functions_file)) if functions_file.exists() else {}
+    return parse_portfolio(_read(path), str(path), expected_name=path.parent.name, functions=functions)
+
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as exc:
         raise DeclarationError(f"No portfolio declaration at '{path}': {exc.strerror}. Create the file.") from exc
     except UnicodeDecodeError as exc:
         raise DeclarationError(f"'{path}' is not UTF-8 text (byte {exc.start}). Save it as UTF-8.") from exc
-    return parse_portfolio(text, str(path), expected_name=path.parent.name)
 
 
-def parse_portfolio(text: str, source: str, expected_name: str | None = None) -> Portfolio:
-    """Return the declaration in ``text``; ``source`` names it in errors. Raises as ``read_portfolio``."""
+def parse_portfolio(
+    text: str,
+    source: str,
+    expected_name: str | None = None,
+    functions: Mapping[str, PythonFunction] = MappingProxyType({}),
+) -> Portfolio:
+    """Return the declaration in ``text``; ``source`` names it in errors. Raises as ``read_portfolio``.
+
+    ``functions`` are those of the portfolio's ``features.py``, by name.
+    """
     try:
         content, lines = _read_yaml(text, source)
     except yaml.YAMLError as exc:
@@ -49,10 +65,10 @@ def parse_portfolio(text: str, source: str, expected_name: str | None = None) ->
     except RecursionError as exc:
         raise DeclarationError(f"{source} is nested more than {_DEEPEST} levels deep. Flatten it.") from exc
     try:
-        portfolio = Portfolio.model_validate(content)
+        portfolio = Portfolio.model_validate(_with_functions(content, functions))
     except ValidationError as exc:
         raise DeclarationError(_told(source, _one_per_place(exc, lines), lines)) from exc
-    problems = declaration_problems(portfolio)
+    problems = [*declaration_problems(portfolio), *_unused_functions(portfolio, functions)]
     if expected_name not in (None, portfolio.name):
         problems.append(
             Problem(("name",), f"is '{portfolio.name}' in the directory '{expected_name}'; make them equal.")
@@ -60,6 +76,21 @@ def parse_portfolio(text: str, source: str, expected_name: str | None = None) ->
     if problems:
         raise DeclarationError(_told(source, problems, lines))
     return portfolio
+
+
+def _with_functions(content: Any, functions: Mapping[str, PythonFunction]) -> Any:
+    """Put the function that it names in place of each ``python: true``."""
+    features = content.get("features")
+    for name, feature in features.items() if isinstance(features, dict) else ():
+        if isinstance(feature, dict) and feature.get("python") is True and name in functions:
+            feature["python"] = functions[name]
+    return content
+
+
+def _unused_functions(portfolio: Portfolio, functions: Mapping[str, PythonFunction]) -> list[Problem]:
+    used = {name for name, feature in portfolio.features.items() if feature.python is not None}
+    told = "is a function of '{}' that no feature names; declare '{}: {{python: true}}', or begin its name with '_'."
+    return [Problem(("features", name), told.format(FEATURES_FILE, name)) for name in functions if name not in used]
 
 
 class _PlainLoader(yaml.SafeLoader):
