@@ -92,11 +92,14 @@ def batches(loaded: object, source: str, rows_at_once: int = 100_000) -> Iterato
 
 
 def _frames(loaded: object, source: str, rows_at_once: int) -> Iterator[pl.DataFrame | Batch]:
-    frame = nw.from_native(_with_index_as_columns(loaded), pass_through=True)
+    try:
+        frame = nw.from_native(_with_index_as_columns(loaded), pass_through=True)
+    except DuplicateError as exc:
+        raise _one_name_twice(source) from exc
     if isinstance(frame, nw.LazyFrame):
-        yield from _lazy(frame, rows_at_once)
+        yield from _lazy(frame, source, rows_at_once)
     elif isinstance(frame, nw.DataFrame):
-        yield from _eager(frame, rows_at_once)
+        yield from _eager(frame, source, rows_at_once)
     elif isinstance(loaded, str | bytes) or not isinstance(loaded, Iterable):
         raise _not_rows(loaded, source)
     else:
@@ -109,20 +112,19 @@ def _several(loaded: Iterator[Any], source: str, rows_at_once: int) -> Iterator[
             yield first
         elif isinstance(first, Mapping):
             yield text_rows(chain([first], islice(loaded, rows_at_once - 1)))
-        elif isinstance(first, Iterable):
-            yield from _frames(first, source, rows_at_once)
         else:
-            raise _not_rows(first, source)
+            yield from _frames(first, source, rows_at_once)
 
 
-def _eager(frame: nw.DataFrame[Any], rows_at_once: int) -> Iterator[pl.DataFrame]:
+def _eager(frame: nw.DataFrame[Any], source: str, rows_at_once: int) -> Iterator[pl.DataFrame]:
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        raise _one_name_twice(source)
     for start in range(0, max(len(frame), 1), rows_at_once):
         part = frame[start : start + rows_at_once]
-        try:
-            columns = [_text_column(part[name], str(name)) for name in part.columns]
-            yield pl.DataFrame(columns)
-        except (DuplicateError, pl.exceptions.DuplicateError) as exc:
-            raise ContractError("Two columns have the same name. Rename one where the source is read.") from exc
+        yield pl.DataFrame(
+            [_text_column(column, name) for name, column in zip(names, part.iter_columns(), strict=True)]
+        )
 
 
 def _text_column(values: nw.Series[Any], name: str) -> pl.Series:
@@ -133,13 +135,13 @@ def _text_column(values: nw.Series[Any], name: str) -> pl.Series:
     return pl.Series(name, texts, pl.String)
 
 
-def _lazy(frame: nw.LazyFrame[Any], rows_at_once: int) -> Iterator[pl.DataFrame]:
+def _lazy(frame: nw.LazyFrame[Any], source: str, rows_at_once: int) -> Iterator[pl.DataFrame]:
     if frame.implementation.is_polars():
         yield from _streamed(frame.to_native(), rows_at_once)
     elif frame.implementation.is_pyspark() or frame.implementation.is_pyspark_connect():
         yield from _spark(frame, rows_at_once)
     else:
-        yield from _eager(frame.collect(backend="polars"), rows_at_once)
+        yield from _eager(frame.collect(backend="polars"), source, rows_at_once)
 
 
 def _streamed(frame: pl.LazyFrame, rows_at_once: int) -> Iterator[pl.DataFrame]:
@@ -177,3 +179,7 @@ def _not_rows(loaded: object, source: str) -> ContractError:
         f"'{source}' gives {type(loaded).__name__}, not rows of named columns. Choose a dataset in the catalog that "
         f"gives a table, such as credit_scoring.adapters.sources.DelimitedDataset or polars.LazyPolarsDataset."
     )
+
+
+def _one_name_twice(source: str) -> ContractError:
+    return ContractError(f"'{source}' has two columns of the same name. Rename one where the source is read.")

@@ -132,9 +132,7 @@ def _only_member(raw: BinaryIO, name: str) -> Iterator[Bytes]:
     with zipfile.ZipFile(raw) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) != 1:
-            raise ContractError(
-                f"'{name}' holds {len(members)} files; one is expected. Unpack it, or ask for one table."
-            )
+            raise ContractError(f"'{name}' holds {len(members)} files instead of one. Unpack it, or ask for one table.")
         if members[0].flag_bits & 1:
             raise ContractError(f"'{name}' is encrypted. Decrypt it where it is received.")
         with archive.open(members[0]) as content:

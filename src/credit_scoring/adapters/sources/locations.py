@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 import fsspec
-from kedro.io.core import get_protocol_and_path
 from kedro.utils import find_kedro_project
 
 from credit_scoring.core.errors import ContractError
@@ -32,11 +31,9 @@ class Location:
     @classmethod
     def of(cls, filepath: str, credentials: Mapping[str, Any] | None, fs_args: Mapping[str, Any] | None) -> Self:
         """Return the location of a catalog entry; ``credentials`` and ``fs_args`` go to fsspec, as in Kedro."""
-        protocol, path = get_protocol_and_path(filepath)
-        if protocol == "file":
-            path = str(project_path(path))
-        filesystem = fsspec.filesystem(protocol, **dict(fs_args or {}), **dict(credentials or {}))
-        return cls(filesystem, filesystem._strip_protocol(path), Path(path).name)
+        url = filepath if "://" in filepath else str(project_path(filepath))
+        filesystem, path = fsspec.url_to_fs(url, **dict(fs_args or {}), **dict(credentials or {}))
+        return cls(filesystem, path, Path(path).name)
 
     def open(self) -> BinaryIO:
         """Return the bytes of the file, to be closed by the caller."""
