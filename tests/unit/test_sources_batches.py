@@ -156,8 +156,9 @@ def test_columns_of_mixed_objects_keep_each_value():
         {"k": [1]},
         np.int64(5),
         np.bool_(True),
+        np.array(["x"]),
     ]
-    expected = ["1", "007", "2", "true", "0.10", "2026-01-01", str(UUID(int=1)), '{"k":[1]}', "5", "true"]
+    expected = ["1", "007", "2", "true", "0.10", "2026-01-01", str(UUID(int=1)), '{"k":[1]}', "5", "true", '["x"]']
     assert texts(pd.DataFrame({"a": pd.Series(values, dtype=object)})) == expected
 
 
@@ -176,6 +177,7 @@ def test_names_that_are_no_text_become_text():
     [
         (pl.DataFrame({"a": [b"x"]}), "Column 'a' is of type Binary"),
         (pd.DataFrame({"a": pd.Series([b"x", "y"], dtype=object)}), "Column 'a' is of type bytes"),
+        ([{"a": np.datetime64("2026-01-01", "ns")}], "Column 'a' is of type datetime64"),
         ([{"a": b"x"}], "Column 'a' is of type bytes"),
         (pl.DataFrame({"a": [timedelta(1)]}), "Column 'a' is of type Duration"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "same name"),

@@ -15,6 +15,7 @@ from credit_scoring.core.errors import ContractError
 
 _WHOLE_FLOATS = 2.0**53
 _RFC_3339 = "%Y-%m-%dT%H:%M:%S%.f%:z"
+_TIMES_OF_NUMPY = "mM"  # in nanoseconds they would become plain integers
 _WRITTEN_AS_THEY_ARE = (UUID, ipaddress.IPv4Address, ipaddress.IPv6Address)
 
 
@@ -74,8 +75,8 @@ def text_of(value: Any, column: str) -> str | None:
             text = json_text(value, column)
         case _ if isinstance(value, _WRITTEN_AS_THEY_ARE):
             text = str(value)
-        case _ if hasattr(value, "item"):  # a scalar of NumPy
-            text = text_of(value.item(), column)
+        case _ if hasattr(value, "tolist") and value.dtype.kind not in _TIMES_OF_NUMPY:
+            text = text_of(value.tolist(), column)
         case _:
             raise _without_text(type(value).__name__, column)
     return text
