@@ -159,6 +159,36 @@ def test_rows_decided_at_different_times_need_to_know_when_outcomes_were_read():
     assert any("needs 'observed'" in problem.message for problem in problems)
 
 
+def test_rows_decided_before_the_portfolio_begins_are_excluded_whatever_their_outcome():
+    portfolio = loans(decided_from="2020-05-02")
+    for read in ("2021-03-01", "2020-05-03"):  # also where their outcome would be immature
+        assert labels(portfolio, DECIDED="2020-05-01", READ=read, LATE="50") == ["excluded"]
+    assert labels(portfolio, DECIDED="2020-05-02", LATE="50") == ["bad"]
+    assert labels(portfolio, DECIDED="2020-05-02", LATE="999") == ["excluded"]
+
+
+def test_rows_decided_before_the_portfolio_begins_are_valid_and_in_no_part():
+    tables, begins = received(300), date(2020, 1, 1)
+    portfolio = loans(decided_from=begins)
+    checked = check(tables, portfolio)
+    assert checked.quarantined.is_empty()
+    applicants = application_table(checked.valid, portfolio).collect()
+    parts = assign_parts(applicants, portfolio.split, begins)
+    in_scope = applicants.filter(pl.col("as_of").dt.date() >= begins)
+    assert 0 < in_scope.height < applicants.height == 300
+    assert parts["applicant_id"].to_list() == in_scope["applicant_id"].to_list()
+
+
+def test_only_a_portfolio_whose_rows_are_decided_at_different_times_can_begin():
+    declaration = copy.deepcopy(DECLARATION)
+    declaration["as_of"] = {"constant": "2021-01-01"}
+    declaration["split"] = {"salt": "s", "development": 0.4, "holdout": 0.3, "stream": 0.3}
+    declaration["outcome"]["decided_from"] = "2020-05-02"
+    (problem,) = declaration_problems(Portfolio.model_validate(declaration))
+    assert problem.path == ("outcome", "decided_from")
+    assert "needs 'as_of: {column: ...}'" in problem.message
+
+
 def test_all_loans_of_a_client_fall_into_the_part_of_the_first():
     applicants = pl.DataFrame(
         {

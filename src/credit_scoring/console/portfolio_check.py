@@ -64,7 +64,8 @@ def _outcomes(checked: CheckedTables, portfolio: Portfolio) -> Iterator[str]:
 
 
 def _parts(applicants: pl.DataFrame, portfolio: Portfolio) -> Iterator[str]:
-    sizes = assign_parts(applicants, portfolio.split).group_by("part").len().sort("part").iter_rows()
+    parts = assign_parts(applicants, portfolio.split, portfolio.outcome.decided_from)
+    sizes = parts.group_by("part").len().sort("part").iter_rows()
     yield "  split: " + ", ".join(f"{part} {size:,}" for part, size in sizes)
 
 

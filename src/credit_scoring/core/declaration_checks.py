@@ -234,6 +234,12 @@ def _time_problems(portfolio: Portfolio) -> Iterator[Problem]:
             yield Problem(path, f"'{name}' is of type '{column.type}'; a moment needs a column of type 'date'.")
         elif column is not None and column.nullable and path == ("as_of", "column"):
             yield Problem(path, f"'{name}' may be missing; without its moment a row cannot be used. Remove 'nullable'.")
+    if portfolio.outcome.decided_from is not None and portfolio.as_of.column is None:
+        yield Problem(
+            ("outcome", "decided_from"),
+            "needs 'as_of: {column: ...}'; without it every row is decided at the same time. Remove it, or name the "
+            "column that holds the day of the decision.",
+        )
     if observed is None and (portfolio.as_of.column or portfolio.outcome.starts):
         yield Problem(
             ("outcome",),

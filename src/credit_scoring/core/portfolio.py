@@ -258,7 +258,8 @@ class Outcome(Declared):
 
     The window begins at ``starts``, a date column such as that of booking (by default at ``as_of``), and is closed
     ``window_days`` later; outcomes read before (``observed``) are immature and never trained on. Without
-    ``observed`` every window is closed, which only a constant ``as_of`` may say.
+    ``observed`` every window is closed, which only a constant ``as_of`` may say. Rows decided before ``decided_from``
+    are out of scope, for instance because a source has no facts of that time: they are excluded and in no part.
     """
 
     column: Name
@@ -269,6 +270,7 @@ class Outcome(Declared):
     window_days: int = Field(gt=0)
     starts: Name | None = None
     observed: Observed | None = None
+    decided_from: date | None = None
 
     @property
     def rules(self) -> dict[str, Condition]:

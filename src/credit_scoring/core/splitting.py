@@ -1,5 +1,7 @@
 """Which part of a portfolio an applicant belongs to."""
 
+from datetime import date
+
 import polars as pl
 
 from credit_scoring.core.hashing import salted_draw
@@ -14,14 +16,17 @@ def part_of(person: str, split: HashSplit) -> str:
     return "holdout" if draw < split.development + split.holdout else "stream"
 
 
-def assign_parts(applicants: pl.DataFrame, split: Split) -> pl.DataFrame:
+def assign_parts(applicants: pl.DataFrame, split: Split, decided_from: date | None = None) -> pl.DataFrame:
     """Return ``(n, 2)``: ``applicant_id`` and ``part``, in the order of ``applicants``.
 
     Args:
         applicants: ``applicant_id``, ``person`` where one person may have several rows, and ``as_of`` for a split
             by time. All rows of a person fall into one part, by time that of the first.
         split: The declared split.
+        decided_from: Rows decided before this day are left out; they belong to no part.
     """
+    if decided_from is not None:
+        applicants = applicants.filter(pl.col("as_of").dt.date() >= decided_from)
     person = "person" if "person" in applicants.columns else "applicant_id"
     part = _part_by_time(split, person) if isinstance(split, TimeSplit) else _part_by_hash(split, person)
     return applicants.select("applicant_id", part=part)

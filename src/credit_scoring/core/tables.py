@@ -45,13 +45,16 @@ def protected_table(valid: Valid, portfolio: Portfolio) -> pl.LazyFrame:
 def outcome_table(valid: Valid, portfolio: Portfolio) -> pl.LazyFrame:
     """Return ``applicant_id``, ``label`` and ``is_bad`` (int8: 1 bad, 0 good, null for all other labels).
 
-    ``label`` is bad, good, indeterminate, excluded, immature (read before the performance window was closed) or
-    null, when no rule is met.
+    ``label`` is bad, good, indeterminate, excluded (by its rule, or decided before ``decided_from``), immature (read
+    before the performance window was closed) or null, when no rule is met.
     """
     label = pl.lit(None, pl.String)
     for name, rule in reversed(portfolio.outcome.rules.items()):
         label = pl.when(meets(portfolio.outcome.column, rule)).then(pl.lit(name)).otherwise(label)
     label = pl.when(_is_mature(portfolio)).then(label).otherwise(pl.lit("immature"))
+    if portfolio.outcome.decided_from is not None:
+        out_of_scope = pl.col("as_of") < midnight(portfolio.outcome.decided_from)
+        label = pl.when(out_of_scope).then(pl.lit("excluded")).otherwise(label)
     numbers = {"bad": 1, "good": 0}
     labelled = applicant_rows(valid, portfolio).select("applicant_id", label=label)
     return labelled.with_columns(is_bad=pl.col("label").replace_strict(numbers, default=None, return_dtype=pl.Int8))

@@ -8,11 +8,15 @@ import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from credit_scoring.core.errors import DeclarationError
+from credit_scoring.core.features.engines import Frame, in_polars, with_as_of
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.lineage import lineage
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.splitting import assign_parts
-from credit_scoring.core.tables import with_as_of
+
+
+_PARTED_BY = ("applicant_id", "person", "as_of")
+"""What decides the part to which a row belongs."""
 
 
 class FeatureOptions(BaseModel):
@@ -25,15 +29,18 @@ class FeatureOptions(BaseModel):
 
 def compute_features(
     portfolio: Portfolio,
-    validated_applicants: pl.LazyFrame,
-    validated_events: Mapping[str, pl.LazyFrame],
+    validated_applicants: Frame,
+    validated_events: Mapping[str, Frame],
     ingestion_summary: dict[str, Any],
     options: FeatureOptions,
 ) -> tuple[pl.DataFrame, dict[str, Any], dict[str, float]]:
     """Return features, their description, and the share of missing values of each as metrics.
 
+    The catalog chooses the engine: tables are Polars frames, eager or lazy, or pandas', or PySpark's.
+
     Raises:
         DeclarationError: If the portfolio takes ``as_of`` from the clock and the run was not told the time.
+        FeatureTablesError: If the tables are of several engines.
     """
     if portfolio.as_of.constant is None and portfolio.as_of.column is None and options.decided_at is None:
         raise DeclarationError(
@@ -42,13 +49,11 @@ def compute_features(
         )
     moment = portfolio.as_of.moment(options.decided_at, datetime.min.replace(tzinfo=UTC))
     plan = FeatureSet.of(portfolio)
-    applicants = validated_applicants.collect()
-    if portfolio.as_of.column is None:
-        applicants = with_as_of(applicants, moment)
-    features = plan.compute(applicants, {table: validated_events[table].collect() for table in portfolio.events})
+    events = {table: validated_events[table] for table in portfolio.events}
+    features = plan.compute(with_as_of(validated_applicants, moment), events)
     described = {
         **lineage(portfolio, ingestion_summary["dataset_version"]),
-        "as_of": moment.isoformat(),
+        "as_of": moment.isoformat() if portfolio.as_of.column is None else portfolio.as_of.column,
         "features": {
             name: portfolio.features[name].model_dump(mode="json", exclude_none=True, exclude_defaults=True)
             for name in plan.names
@@ -58,6 +63,6 @@ def compute_features(
     return features, described, {"applicants": float(features.height), **missing}
 
 
-def assign_applicants(validated_applicants: pl.LazyFrame, portfolio: Portfolio) -> pl.DataFrame:
-    """Return ``applicant_id`` and ``part`` (development, holdout or stream) of each applicant."""
-    return assign_parts(validated_applicants.collect(), portfolio.split)
+def assign_applicants(validated_applicants: Frame, portfolio: Portfolio) -> pl.DataFrame:
+    """Return ``applicant_id`` and ``part`` (development, holdout or stream) of each applicant in scope."""
+    return assign_parts(in_polars(validated_applicants, _PARTED_BY), portfolio.split, portfolio.outcome.decided_from)
