@@ -58,11 +58,13 @@ def test_what_a_csv_writer_wrote_is_read_back_exactly(table: Any, delimiter: str
 @given(
     lines=st.lists(st.text(st.sampled_from('",x é'), min_size=1, max_size=9).filter(str.strip), max_size=30),
     block=block_sizes,
+    part=st.sampled_from([1, 2, 500]),
 )
-def test_every_line_is_in_one_row_or_one_malformed(lines: list[str], block: int):
+def test_every_line_is_in_one_row_or_one_malformed(lines: list[str], block: int, part: int):
     content = "".join(f"{line}\n" for line in ["a,b,c", *lines])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text, "BLOCK_BYTES", block)
+        patch.setattr(text, "_PART_LINES", part)
         try:
             batches = read(content)
         except ContractError as never_closed:

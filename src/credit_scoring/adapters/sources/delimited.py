@@ -56,12 +56,11 @@ class _Reading:
             block = self._after_header(block)
         if not block.text:
             return
-        batch = self._table(block)
-        if batch is None:
-            batch = self._one_by_one(self.open + block.lines())
-        if batch is not None:
+        whole = self._table(block)
+        taken = [whole] if whole else [batch for part in block.parts() if (batch := self._part(part))]
+        if taken:
             self.any_batch = True
-            yield batch
+            yield _together(taken)
 
     def end(self) -> Iterator[Batch]:
         if self.open:
@@ -78,7 +77,7 @@ class _Reading:
         )
 
     def _table(self, block: Block) -> Batch | None:
-        """Return the batch of a block without quotes in which every row has its columns; None for another."""
+        """Return the batch of a block in which every row has its columns and its quotes fit; None for another."""
         if not block.clean or self.open or self.columns is None:
             return None
         table = self.dialect.table(block.text, self.columns)
@@ -86,6 +85,9 @@ class _Reading:
             return None
         self.line += block.count()
         return self._batch(table, range(self.row, self.row + table.height), Malformed())
+
+    def _part(self, block: Block) -> Batch | None:
+        return self._table(block) or self._one_by_one(self.open + block.lines())
 
     def _one_by_one(self, lines: list[str]) -> Batch | None:
         """Return the batch of lines, each record judged by itself; the last may stay open."""
@@ -166,3 +168,14 @@ class _Reading:
         return json.dumps(
             dict(zip(self.columns or (), fields, strict=False)) if by_column else fields, ensure_ascii=False
         )
+
+
+def _together(taken: list[Batch]) -> Batch:
+    if len(taken) == 1:
+        return taken[0]
+    return Batch(
+        taken[0].source,
+        pl.concat([batch.rows for batch in taken]),
+        pl.concat([batch.row_numbers for batch in taken]),
+        pl.concat([batch.malformed for batch in taken]),
+    )
