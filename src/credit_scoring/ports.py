@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from credit_scoring.core.facts import Facts
-from credit_scoring.core.pushed import Message, PushedEvent, Readmitted, SetAside, Taken
+from credit_scoring.core.pushed import Lag, Message, PushedEvent, Readmitted, SetAside, Taken
 from credit_scoring.core.records import DecisionRecord
 from credit_scoring.core.roles import Roles
 
@@ -100,4 +100,8 @@ class EventStream(Protocol):
 
     def acknowledge(self, messages: Sequence[Message | SetAside]) -> None:
         """Tell the stream that these need not be delivered again."""
+        ...
+
+    def lag(self) -> Lag:
+        """Return how far the group is behind the newest message."""
         ...

@@ -1,5 +1,7 @@
 """Commands and their options; each imports what it needs when it runs, so that ``--help`` answers at once."""
 
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -34,8 +36,33 @@ def credit_scoring() -> None:
 
 
 @app.command()
-def ingest(portfolio: PortfolioName = "taiwan_cards") -> None:
-    """Load the validated applicants and events into the facts store."""
+def ingest(
+    portfolio: PortfolioName = "taiwan_cards",
+    follow: Annotated[bool, typer.Option("--follow", help="Take pushed events from Redis until stopped.")] = False,
+    stream: Annotated[str | None, typer.Option(help="Key of the stream [credit_scoring:<portfolio>:events].")] = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group [credit_scoring].")] = None,
+    consumer: Annotated[str | None, typer.Option(help="This consumer in the group [<host>:<process>].")] = None,
+    take_over_after: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which messages that another consumer left are taken over.")
+    ] = 60.0,
+) -> None:
+    """Load the validated applicants and events into the facts store, or --follow the events that are pushed.
+
+    Producers push to a stream of the Redis at CREDIT_REDIS_URL, one event a message, at least once:
+    XADD credit_scoring:<portfolio>:events * table <event table> event <JSON object of the received columns>.
+    An event is stored once by the declared 'id' of its table; without one, by the id of its message, and what is sent
+    twice counts twice. What breaks the contract is set aside: see 'credit-scoring quarantine list'. Any number of
+    followers share the work; SIGTERM and Ctrl-C end one after the messages in hand.
+    """
+    if follow:
+        from credit_scoring.console.following import FollowOptions  # noqa: PLC0415
+        from credit_scoring.console.following import follow as follow_events  # noqa: PLC0415
+
+        options = FollowOptions(portfolio, stream, group, consumer, take_over_after)
+        typer.echo(follow_events(options, typer.echo))
+        return
+    if stream or group or consumer:
+        raise typer.BadParameter("--stream, --group and --consumer are of a stream: add --follow.")
     from credit_scoring.console.ingestion import ingest_portfolio  # noqa: PLC0415
 
     typer.echo(ingest_portfolio(portfolio))
@@ -65,3 +92,27 @@ def check(name: Annotated[str, typer.Argument(help="Name of the portfolio: a dir
     from credit_scoring.console.portfolio_check import check_portfolio  # noqa: PLC0415
 
     typer.echo(check_portfolio(name))
+
+
+@portfolio_app.command()
+def init(  # noqa: PLR0913, PLR0917 - each is an option of the command line
+    file: Annotated[Path, typer.Argument(help="CSV (of any make), JSON lines, Parquet or Excel.")],
+    target: Annotated[str | None, typer.Option(help="Column that tells what became of each loan.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the portfolio; by default that of the file.")] = None,
+    key: Annotated[str | None, typer.Option(help="Column that names the applicant.")] = None,
+    bad: Annotated[list[str] | None, typer.Option(help="A value of the target that is bad; may be repeated.")] = None,
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of decision of all rows; by default today.")
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between fields, such as ';', '\\t' or whitespace.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Such as utf-8 or cp1252.")] = None,
+    no_header: Annotated[bool, typer.Option("--no-header", help="The first row is no header.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a portfolio of that name.")] = False,
+) -> None:
+    """Draft a portfolio from a file: a declaration and a catalog that run as they stand."""
+    from credit_scoring.adapters.received_file import GivenOptions  # noqa: PLC0415
+    from credit_scoring.console.portfolio_init import InitOptions, init_portfolio  # noqa: PLC0415
+
+    day = as_of.date() if as_of else None
+    given = GivenOptions(delimiter, encoding, False if no_header else None)
+    typer.echo(init_portfolio(file, InitOptions(target, name, key, tuple(bad or ()), day, force, given)))

@@ -108,6 +108,18 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """How far consumers are behind producers: messages in hand, messages waiting (where the server counts them), time.
+
+    ``seconds`` lie between the newest message and the newest that was given out.
+    """
+
+    in_hand: int
+    waiting: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Readmitted:
     """What became of a retry: events stored, those that were there already, and those refused again."""
 
