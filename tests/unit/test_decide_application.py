@@ -174,9 +174,9 @@ def test_a_champion_without_a_finite_score_decides_nothing(models):
 
 def test_features_are_computed_once_per_feature_set(models, monkeypatch):
     calls = []
-    compute = type(models["champion"].plan).compute
+    compute = type(models["champion"].plan).compute_one
     monkeypatch.setattr(
-        type(models["champion"].plan), "compute", lambda self, *tables: calls.append(1) or compute(self, *tables)
+        type(models["champion"].plan), "compute_one", lambda self, *tables: calls.append(1) or compute(self, *tables)
     )
     decider(models).decide(application())
     assert len(calls) == 1

@@ -95,7 +95,7 @@ class Decider:
         now = self.clock()
         as_of = self._as_of(application, now)
         facts, source = self._facts_for(application)
-        opinions = opinions_of(self.models, OneApplication(facts, application.applicant_id, as_of))
+        opinions = opinions_of(self.models, OneApplication(facts, as_of))
         route = self.routing.route(application.applicant_id)
         return DecisionRecord(
             portfolio=self.portfolio,

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from credit_scoring.core.errors import CreditScoringError, ScoringError
-from credit_scoring.core.facts import Facts, fact_tables
-from credit_scoring.core.features.feature_set import to_matrix
+from credit_scoring.core.facts import Facts
 from credit_scoring.core.reasons import GivenReason, reasons
 from credit_scoring.core.records import ModelOutput
 from credit_scoring.core.roles import BundleRef, Role
@@ -62,9 +61,8 @@ class Opinions:
 class OneApplication:
     """Features of one application, computed once per distinct feature set."""
 
-    def __init__(self, facts: Facts, applicant_id: str, as_of: datetime) -> None:
+    def __init__(self, facts: Facts, as_of: datetime) -> None:
         self._facts = facts
-        self._applicant_id = applicant_id
         self._as_of = as_of
         self._computed: dict[str, Matrix] = {}
         self.feature_values: dict[str, Mapping[str, float | None]] = {}
@@ -73,9 +71,7 @@ class OneApplication:
         """Return ``(1, p)`` float32 features of the bundle's plan, NaN where missing."""
         version = bundle.plan.version
         if version not in self._computed:
-            tables = fact_tables(self._facts, self._applicant_id, self._as_of, bundle.portfolio)
-            frame = bundle.plan.compute(tables.applicants, tables.events)
-            self._computed[version] = to_matrix(frame, bundle.plan.names)
+            self._computed[version] = bundle.plan.compute_one(self._facts, self._as_of)
             self.feature_values[version] = _recorded(self._computed[version][0], bundle.plan.names)
         return self._computed[version]
 

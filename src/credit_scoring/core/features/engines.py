@@ -1,6 +1,6 @@
 """Tables of any engine made ready for one plan: Polars (eager and lazy), pandas, PySpark."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +47,7 @@ def on_one_engine(tables: Mapping[str, Frame]) -> dict[str, Frame]:
             f"Table(s) {spark} are PySpark frames and {others} are not. Choose 'spark.SparkDatasetV2' in the catalog "
             f"for all tables that features read, or for none."
         )
-    return {table: _in_polars(frame) for table, frame in tables.items()}
+    return {table: _lazy_polars(frame) for table, frame in tables.items()}
 
 
 def frame_of(table: str, native: Frame, required: set[str]) -> nw.LazyFrame[Any]:
@@ -113,7 +113,15 @@ def collected(computed: nw.LazyFrame[Any]) -> pl.DataFrame:
     return found.with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _in_polars(frame: Frame) -> pl.LazyFrame:
+def in_polars(frame: Frame, columns: Collection[str]) -> pl.DataFrame:
+    """Return those of ``columns`` that a frame of any engine has, moments in UTC."""
+    native = nw.from_native(frame)
+    found = [column for column in native.collect_schema().names() if column in columns]
+    moments = pl.selectors.datetime(time_zone="*")
+    return collected(native.select(*found).lazy()).with_columns(moments.dt.convert_time_zone("UTC"))
+
+
+def _lazy_polars(frame: Frame) -> pl.LazyFrame:
     if isinstance(frame, pl.LazyFrame):
         return frame
     converted: pl.DataFrame = nw.from_native(frame, eager_only=True).to_polars()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import narwhals as nw
 
 from credit_scoring.core.features.declared import FeatureDeclaration, TimeSince
-from credit_scoring.core.features.moments import AS_OF, DAYS_PER_MONTH, days_between
+from credit_scoring.core.features.moments import AS_OF, PER_MONTH, days_between
 from credit_scoring.core.features.python_functions import finite, function_value
 from credit_scoring.core.portfolio import Column
 
@@ -99,5 +99,5 @@ def layers(features: Mapping[str, FeatureDeclaration], columns: Mapping[str, Col
 
 def _time_since(declared: TimeSince, column: str) -> nw.Expr:
     then, as_of = nw.col(moment(column)), nw.col(AS_OF)
-    unit = DAYS_PER_MONTH if declared.unit == "months" else 1.0
-    return nw.when(then < as_of).then(days_between(then, as_of) / unit)
+    unit = PER_MONTH if declared.unit == "months" else 1.0
+    return nw.when(then < as_of).then(days_between(then, as_of) * unit)

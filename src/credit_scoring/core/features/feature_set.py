@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from credit_scoring.core.errors import FeatureFunctionError, FeatureTablesError
-from credit_scoring.core.features.declared import FeatureDeclaration, TimeSince, Window
+from credit_scoring.core.errors import FeatureTablesError
+from credit_scoring.core.facts import Facts
+from credit_scoring.core.features.declared import FeatureDeclaration, PythonFunction, TimeSince, Window
 from credit_scoring.core.features.engines import (
     Frame,
     collected,
@@ -26,9 +29,10 @@ from credit_scoring.core.features.engines import (
 )
 from credit_scoring.core.features.expressions import RowExpressions, layers, moment, raw, special_codes
 from credit_scoring.core.features.moments import AS_OF, KNOWN_AT, OCCURRED_AT
+from credit_scoring.core.features.one_row import OneRow
 from credit_scoring.core.features.past import APPLICANT, EventColumns, past_events
 from credit_scoring.core.features.prepared import PreparedPlan
-from credit_scoring.core.features.python_functions import FEATURES_FILE
+from credit_scoring.core.features.python_functions import failed_on_values
 from credit_scoring.core.features.windows import WindowedFeatures
 from credit_scoring.core.portfolio import Column, EventsTable, Portfolio
 
@@ -117,6 +121,29 @@ class FeatureSet:
         """Compute the same before the one cast, in float64, by which engines are compared."""
         return self._computed({**events, APPLICANTS: applicants}, exact=True)
 
+    def compute_one(self, facts: Facts, as_of: datetime) -> npt.NDArray[np.float32]:
+        """Return ``(1, p)`` float32 features of one applicant in the order of ``names``, NaN where missing.
+
+        The same as ``to_matrix`` of ``compute`` on these facts, in a tenth of the time.
+
+        Raises:
+            MissingFunctionError: If a Python feature's function is not loaded.
+        """
+        exact = self.compute_one_exact(facts, as_of)
+        values = [math.nan if (value := exact[name]) is None else value for name in self.names]
+        with np.errstate(all="ignore"):  # what float32 cannot hold is missing
+            single = np.asarray([values], dtype=np.float64).astype(np.float32)
+        single[~np.isfinite(single)] = np.nan
+        return single
+
+    def compute_one_exact(self, facts: Facts, as_of: datetime) -> Mapping[str, float | None]:
+        """Return the same before the one cast, by name, with the features that only serve others."""
+        return self._one_row.values(facts, as_of)
+
+    @cached_property
+    def _one_row(self) -> OneRow:
+        return OneRow(self.features, self.columns, self._windows, self._events_read)
+
     def _computed(self, tables: Mapping[str, Frame], *, exact: bool) -> pl.DataFrame:
         tables = on_one_engine(tables)
         try:
@@ -125,11 +152,7 @@ class FeatureSet:
             failing = self._failing_function(tables)
             if failing is None:
                 raise
-            raise FeatureFunctionError(
-                f"The function '{failing}' of '{FEATURES_FILE}' failed on the values it was given: "
-                f"{type(exc).__name__}. Look at the types of {list(self.features[failing].operands)} and at values "
-                f"that may be missing."
-            ) from None  # the cause may quote values
+            raise failed_on_values(*failing, exc) from None  # the cause may quote values
         if found["applicant_id"].n_unique() != found.height:
             raise FeatureTablesError(
                 f"The table '{APPLICANTS}' has several rows of one 'applicant_id'. Features are of one row each; "
@@ -188,14 +211,16 @@ class FeatureSet:
         frame = in_microseconds(table, frame, moments).drop(*moments.values())
         return WindowedFeatures(self._windows[table]).of(past_events(frame, decisions, read))
 
-    def _failing_function(self, tables: Mapping[str, Frame]) -> str | None:
+    def _failing_function(self, tables: Mapping[str, Frame]) -> tuple[str, PythonFunction] | None:
         """Return the first Python feature that cannot be computed on ``tables``, None when all can be."""
-        for name in (name for name, feature in self.features.items() if feature.python is not None):
+        for name, function in ((name, feature.python) for name, feature in self.features.items()):
+            if function is None:
+                continue
             alone = {other: self.features[other] for other in self.features if other in self._made_of(name)}
             try:
                 replace(self, features=alone)._on_engine(tables, exact=True)
             except Exception:  # noqa: BLE001 - that it fails is the answer
-                return name
+                return name, function
         return None
 
     def _made_of(self, name: str) -> set[str]:
@@ -233,7 +258,9 @@ class FeatureSet:
             columns = declared.columns if declared is not None else {}
             read = sorted({column for reading in readings.values() for column in _columns_of(reading)})
             special = {column: tuple(columns[column].special) if column in columns else () for column in read}
-            found[table] = EventColumns(special, known_at=declared is not None and declared.known_at is not None)
+            texts = frozenset(column for column in read if column in columns and columns[column].type == "category")
+            known_at = declared is not None and declared.known_at is not None
+            found[table] = EventColumns(special, texts, known_at)
         return found
 
     @cached_property

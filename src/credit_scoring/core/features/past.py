@@ -22,9 +22,13 @@ MICROSECONDS_AGO = "_microseconds_ago"
 
 @dataclass(frozen=True, slots=True)
 class EventColumns:
-    """What features read of an event table: columns, each with its special codes, and ``known_at`` if declared."""
+    """What features read of an event table: columns with their special codes, and ``known_at`` if declared.
+
+    ``texts`` are the columns that hold categories rather than numbers.
+    """
 
     columns: Mapping[str, Sequence[float]]
+    texts: frozenset[str]
     known_at: bool
 
     @property

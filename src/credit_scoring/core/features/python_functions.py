@@ -108,6 +108,14 @@ def function_value(feature: str, declared: PythonFunction, arguments: Mapping[st
     return finite(value.cast(nw.Float64))
 
 
+def failed_on_values(feature: str, declared: PythonFunction, exc: Exception) -> FeatureFunctionError:
+    """Return what to raise when an engine could not compute a function; it quotes no values, as engines do."""
+    return FeatureFunctionError(
+        f"The function '{feature}' of '{FEATURES_FILE}' failed on the values it was given: {type(exc).__name__}. Look "
+        f"at the types of its arguments {list(declared.reads)}, any of which may be missing."
+    )
+
+
 def finite(value: nw.Expr) -> nw.Expr:
     """Return ``value`` where it is a finite number; missing elsewhere, so that no engine tells NaN from missing."""
     return nw.when(value.is_finite()).then(value)

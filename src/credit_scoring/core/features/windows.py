@@ -8,7 +8,7 @@ import narwhals as nw
 
 from credit_scoring.core.features.conditions import known, meets
 from credit_scoring.core.features.declared import TimeSince, Window
-from credit_scoring.core.features.moments import DAYS_PER_MONTH, MICROSECONDS_PER_DAY
+from credit_scoring.core.features.moments import DAYS_PER_MONTH, MICROSECONDS_PER_DAY, PER_MONTH
 from credit_scoring.core.features.past import APPLICANT, DAYS_AGO, MICROSECONDS_AGO, NEWEST
 
 How = Literal["sum", "mean", "min", "max", "count"]
@@ -62,8 +62,8 @@ class WindowedFeatures:
     def _feature(self, feature: Window | TimeSince) -> nw.Expr:
         if isinstance(feature, TimeSince):
             ago = _Number(nw.col(DAYS_AGO), meets(feature.where))
-            unit = DAYS_PER_MONTH if feature.unit == "months" else 1.0
-            return self._aggregate("min", ago, ("ago", repr(feature.where))) / unit
+            unit = PER_MONTH if feature.unit == "months" else 1.0
+            return self._aggregate("min", ago, ("ago", repr(feature.where))) * unit
         span, selection = _span(feature), _selection(feature)
         if feature.aggregate == "count":
             taken = _Number(_one_where(_both(span, meets(feature.where))))
