@@ -73,9 +73,9 @@ DECLARATION: dict[str, Any] = {
     "split": {"by": "time", "holdout_from": "2020-06-01", "stream_from": "2020-10-01"},
     "policy": {
         "version": "1",
-        "approve_from": 520,
-        "refer_from": 500,
-        "bands": [{"name": "A", "from_points": 520}, {"name": "B", "from_points": 300}],
+        "approve_from": 460,
+        "refer_from": 440,
+        "bands": [{"name": "A", "from_points": 460}, {"name": "B", "from_points": 300}],
         "reference_size": 100,
     },
     "features_from_columns": True,

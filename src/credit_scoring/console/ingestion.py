@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -11,10 +11,8 @@ from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.errors import ContractError
-from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.portfolio import EventsTable, Portfolio
 from credit_scoring.environment import Environment
-
-_EVENT_KEYS = ("applicant_id", "occurred_at", "event_number")
 
 
 def ingest_portfolio(name: str) -> str:
@@ -35,12 +33,20 @@ def ingest_portfolio(name: str) -> str:
     columns = ("applicant_id", *portfolio.application_columns)
     applicants = _table(content[""], paths[""], columns)
     events = {
-        table: _table(content[table], paths[table], (*_EVENT_KEYS, *declared.columns))
+        table: _table(content[table], paths[table], (*_event_keys(declared), *declared.columns))
         for table, declared in portfolio.events.items()
     }
     store.replace_all(name, digest, applicants, events)
     counts = [f"{applicants.height:,} applicants", *(f"{rows.height:,} {table}" for table, rows in events.items())]
     return f"Loaded the facts of '{name}': {', '.join(counts)}."
+
+
+def _event_keys(declared: EventsTable) -> Iterator[str]:
+    yield from ("applicant_id", "occurred_at", "event_number")
+    if declared.known_at is not None:
+        yield "known_at"
+    if declared.id is not None:
+        yield "event_id"
 
 
 def _validated(portfolio: Portfolio) -> dict[str, Path]:
