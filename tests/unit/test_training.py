@@ -20,6 +20,7 @@ from credit_scoring.core.training.options import (
     BoostedTreesOptions,
     CalibrationOptions,
     CandidateOptions,
+    DevelopmentOptions,
     FitOptions,
     ScorecardOptions,
 )
@@ -120,8 +121,16 @@ def test_too_few_of_an_outcome_are_refused(taiwan, taiwan_features: pl.DataFrame
     ids = taiwan_features["applicant_id"]
     outcomes = pl.DataFrame({"applicant_id": ids, "is_bad": (pl.int_range(len(ids), eager=True) < 29).cast(pl.Int8)})
     parts = pl.DataFrame({"applicant_id": ids, "part": "development"})
-    with pytest.raises(TrainingError, match="29 bad outcomes"):
+    with pytest.raises(TrainingError, match=r"29 bad outcomes; at least 30 .*'development.fewest_of_each_outcome'"):
         development_part(taiwan, taiwan_features, outcomes, parts)
+    fewer = DevelopmentOptions(fewest_of_each_outcome=29)
+    assert development_part(taiwan, taiwan_features, outcomes, parts, fewer).is_bad.sum() == 29
+
+
+def test_fewer_outcomes_than_folds_are_refused(development: Development):
+    chosen = np.sort(np.concatenate([np.flatnonzero(development.is_bad == label)[:4] for label in (0, 1)]))
+    with pytest.raises(TrainingError, match=r"5 folds need .* has 4 of one. Lower 'folds'"):
+        fit_candidate("x", development.rows(chosen), QUICK.model_copy(update={"calibration": CalibrationOptions()}))
 
 
 def test_a_feature_that_is_never_known_stops_neither_algorithm(development: Development):

@@ -55,7 +55,8 @@ def rows_of_part(features: pl.DataFrame, parts: pl.DataFrame, part: str) -> pl.D
     if rows.is_empty():
         raise EvaluationError(
             f"The part '{part}' has no applicants. Raise its share under 'split' in the declaration, or bring more "
-            f"applicants, then run the features pipeline again."
+            f"applicants, then run the features pipeline again. Monitoring can watch another part: set the parameter "
+            f"'monitoring.period_part'."
         )
     return rows
 

@@ -68,7 +68,17 @@ def fit_candidate(name: str, data: Development, options: CandidateOptions) -> Ca
 
 
 def out_of_fold_margins(data: Development, options: FitOptions, folds: CalibrationOptions) -> Floats:
-    """Return ``(n,)`` margins of each row by a model that was fitted without it."""
+    """Return ``(n,)`` margins of each row by a model that was fitted without it.
+
+    Raises:
+        TrainingError: If an outcome is too rare for every fold to have one.
+    """
+    rarest = int(min(data.is_bad.sum(), (1 - data.is_bad).sum()))
+    if rarest < folds.folds:
+        raise TrainingError(
+            f"{folds.folds} folds need as many good and as many bad outcomes; the development part has {rarest} of "
+            f"one. Lower 'folds' under 'calibration' and 'tuning' in the parameters, or bring more applicants."
+        )
     margins = np.full(len(data.is_bad), np.nan)
     splitter = StratifiedKFold(folds.folds, shuffle=True, random_state=folds.seed)
     for seen, unseen in splitter.split(data.features, data.is_bad):

@@ -9,9 +9,7 @@ import polars as pl
 from credit_scoring.core.errors import TrainingError
 from credit_scoring.core.features.feature_set import FeatureSet, to_matrix
 from credit_scoring.core.portfolio import Portfolio
-
-FEWEST_OF_EACH_OUTCOME = 30
-"""Below so many goods or bads a fit would be an accident."""
+from credit_scoring.core.training.options import DevelopmentOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,11 @@ def labelled(features: pl.DataFrame, outcomes: pl.DataFrame) -> tuple[pl.DataFra
 
 
 def development_part(
-    portfolio: Portfolio, features: pl.DataFrame, outcomes: pl.DataFrame, parts: pl.DataFrame
+    portfolio: Portfolio,
+    features: pl.DataFrame,
+    outcomes: pl.DataFrame,
+    parts: pl.DataFrame,
+    options: DevelopmentOptions = DevelopmentOptions(),  # noqa: B008 - frozen
 ) -> Development:
     """Return the development part alone; nothing else may be seen by binning, fitting, tuning or calibration.
 
@@ -45,6 +47,7 @@ def development_part(
         features: ``applicant_id`` and a float32 column per scored feature.
         outcomes: ``applicant_id`` and ``is_bad``.
         parts: ``applicant_id`` and ``part``.
+        options: How rare an outcome may be.
 
     Raises:
         TrainingError: If either outcome is too rare to fit on.
@@ -54,9 +57,11 @@ def development_part(
     rows, is_bad = labelled(own, outcomes)
     plan = FeatureSet.of(portfolio)
     bads, goods = int(is_bad.sum()), int(len(is_bad) - is_bad.sum())
-    if min(bads, goods) < FEWEST_OF_EACH_OUTCOME:
+    if min(bads, goods) < options.fewest_of_each_outcome:
         raise TrainingError(
-            f"The development part has {goods} good and {bads} bad outcomes; at least {FEWEST_OF_EACH_OUTCOME} of "
-            f"each are needed. Check 'outcome' and 'split' in the declaration, or bring more applicants."
+            f"The development part has {goods} good and {bads} bad outcomes; at least "
+            f"{options.fewest_of_each_outcome} of each are needed. Check 'outcome' and 'split' in the declaration, "
+            f"bring more applicants, or lower the parameter 'development.fewest_of_each_outcome' and trust the "
+            f"figures less."
         )
     return Development(portfolio, plan, to_matrix(rows, plan.names), is_bad)

@@ -37,6 +37,12 @@ class BoostedTreesOptions(_Options):
     seed: int = Field(default=0, ge=0)
 
 
+class DevelopmentOptions(_Options):
+    """How rare an outcome may be: with fewer goods or bads in the development part, a fit would be an accident."""
+
+    fewest_of_each_outcome: int = Field(default=30, ge=1)
+
+
 class TuningOptions(_Options):
     """Search for better options by cross-validation on the development part; off with ``trials: 0``."""
 

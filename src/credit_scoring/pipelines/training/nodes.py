@@ -12,7 +12,7 @@ from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.core.training.candidates import fit_candidate
 from credit_scoring.core.training.development import Development, development_part
-from credit_scoring.core.training.options import CandidateOptions, FitOptions
+from credit_scoring.core.training.options import CandidateOptions, DevelopmentOptions, FitOptions
 from credit_scoring.core.training.tuning import tune
 
 
@@ -22,14 +22,16 @@ def take_development_part(
     features_description: dict[str, Any],
     validated_outcomes: pl.DataFrame,
     features_parts: pl.DataFrame,
+    options: DevelopmentOptions,
 ) -> Development:
     """Return the rows that may be learnt from; see ``development_part``.
 
     Raises:
         StaleFeaturesError: If the features were made under another declaration.
+        TrainingError: If either outcome is rarer than ``options`` allow.
     """
     require_made_under(portfolio, features_description, "training")
-    return development_part(portfolio, features_applicants, validated_outcomes, features_parts)
+    return development_part(portfolio, features_applicants, validated_outcomes, features_parts, options)
 
 
 def choose_fit_options(development: Development, candidate: CandidateOptions) -> dict[str, Any]:

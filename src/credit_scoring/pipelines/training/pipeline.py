@@ -17,6 +17,7 @@ def create_pipeline(**_: object) -> Pipeline:
             "features_description": "features_description",
             "validated_outcomes": "validated_outcomes",
             "features_parts": "features_parts",
+            "options": "params:development",
         },
         outputs="development",
         name="take_development_part",
