@@ -71,7 +71,7 @@ class EventInbox(Protocol):
         """
         ...
 
-    def set_aside(self, portfolio: str, table: str | None = None, rule: str | None = None) -> Iterator[SetAside]:
+    def set_aside(self, portfolio: str, table: str | None = None) -> Iterator[SetAside]:
         """Return what is set aside and not re-admitted, table by table in order of receipt."""
         ...
 

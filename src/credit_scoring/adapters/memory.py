@@ -64,14 +64,10 @@ class InMemoryFactsStore:
             self._set_aside.setdefault(key, found)
         return Taken(stored, len(events) + len(set_aside) - stored - written, written)
 
-    def set_aside(self, portfolio: str, table: str | None = None, rule: str | None = None) -> Iterator[SetAside]:
+    def set_aside(self, portfolio: str, table: str | None = None) -> Iterator[SetAside]:
         """See ``EventInbox.set_aside``."""
         own = (found for (name, *_), found in self._set_aside.items() if name == portfolio)
-        left = (
-            found
-            for found in own
-            if found.readmitted_at is None and table in (None, found.message.table) and rule in (None, found.rule)
-        )
+        left = (found for found in own if found.readmitted_at is None and table in (None, found.message.table))
         return iter(sorted(left, key=lambda found: (found.message.table, found.message.order)))
 
     def readmit(self, portfolio: str, retried: Sequence[tuple[SetAside, PushedEvent]]) -> Readmitted:

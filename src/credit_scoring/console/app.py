@@ -26,6 +26,8 @@ app = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, add_completion=False
 
 portfolio_app = typer.Typer(no_args_is_help=True, help="Declared portfolios.")
 app.add_typer(portfolio_app, name="portfolio")
+quarantine_app = typer.Typer(no_args_is_help=True, help="Received rows that broke their contract.")
+app.add_typer(quarantine_app, name="quarantine")
 
 PortfolioName = Annotated[str, typer.Option("--portfolio", help="Name of the portfolio: a directory of conf/.")]
 
@@ -116,3 +118,35 @@ def init(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     day = as_of.date() if as_of else None
     given = GivenOptions(delimiter, encoding, False if no_header else None)
     typer.echo(init_portfolio(file, InitOptions(target, name, key, tuple(bad or ()), day, force, given)))
+
+
+OneTable = Annotated[str | None, typer.Option("--table", help="Only rows of this table.")]
+
+
+@quarantine_app.command("list")
+def list_quarantine(
+    portfolio: PortfolioName = "taiwan_cards",
+    table: OneTable = None,
+    rule: Annotated[str | None, typer.Option(help="Only rows that broke this rule, such as range.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="The most rows that are shown; all are counted.")] = 50,
+    values: Annotated[bool, typer.Option("--values", help="Also show the rows as received: personal data.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, and no summary.")] = False,
+) -> None:
+    """Show rows that are set aside, of files (as of the last kedro run) and pushed, and count them by rule."""
+    from credit_scoring.console.quarantine import Shown, listed  # noqa: PLC0415
+
+    for line in listed(Shown(portfolio, table, rule, limit, values, as_json)):
+        typer.echo(line)
+
+
+@quarantine_app.command("retry")
+def retry_quarantine(portfolio: PortfolioName = "taiwan_cards", table: OneTable = None) -> None:
+    """Check rows that are set aside again, under the present declaration.
+
+    Pushed events that now meet their contract are stored, each once, and stay in the quarantine's records marked as
+    re-admitted. Rows of files are only counted: 'kedro run --pipeline=ingestion' reads their files again.
+    """
+    from credit_scoring.console.quarantine import retried  # noqa: PLC0415
+
+    for line in retried(portfolio, table):
+        typer.echo(line)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from credit_scoring.adapters.database.engine import open_database
+from credit_scoring.adapters.database.engine import opened
 from credit_scoring.adapters.database.pushed import PushedEventRepository
 from credit_scoring.adapters.event_stream import Membership, RedisEventStream
 from credit_scoring.adapters.portfolio_file import read_portfolio
@@ -60,19 +60,13 @@ def follow(options: FollowOptions, tell: Callable[[str], None]) -> str:
         )
     stop = Stop()
     _stop_on_signals(stop)
-    inbox = PushedEventRepository(open_database(Environment().database_url))
-    stream = RedisEventStream(url, membership)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("credit_scoring").setLevel(logging.INFO)
-    tell(f"Following '{membership.stream}' at {stream.server} as '{membership.consumer}' of '{membership.group}'.")
-    follower = Follower(
-        stream,
-        EventIntake(portfolio, inbox),
-        stop,
-        take_over_every_s=min(30.0, options.take_over_after_s),
-    )
-    taken = follower.run()
-    waiting = _left(stream, leaving=options.consumer is None)
+    with opened(Environment().database_url) as engine:
+        stream = RedisEventStream(url, membership)
+        _log_to_stderr()
+        tell(f"Following '{membership.stream}' at {stream.server} as '{membership.consumer}' of '{membership.group}'.")
+        intake = EventIntake(portfolio, PushedEventRepository(engine))
+        taken = Follower(stream, intake, stop, take_over_every_s=min(30.0, options.take_over_after_s)).run()
+        waiting = _left(stream, leaving=options.consumer is None)
     aside = f" ('credit-scoring quarantine list --portfolio {portfolio.name}')" if taken.set_aside else ""
     return (
         f"Stopped after {taken.messages:,} messages: {taken.stored:,} events stored, {taken.copies:,} copies, "
@@ -93,6 +87,11 @@ def _membership(options: FollowOptions) -> Membership:
         raise StreamError(f"The stream's name has more than {_LONGEST_STREAM} characters. Choose a shorter one.")
     consumer = options.consumer or f"{socket.gethostname()}:{os.getpid()}"
     return Membership(stream, options.group or GROUP, consumer, options.take_over_after_s)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("credit_scoring").setLevel(logging.INFO)
 
 
 def _stop_on_signals(stop: Stop) -> None:

@@ -43,11 +43,12 @@ def check_messages(messages: Iterable[Message], portfolio: Portfolio) -> Checked
     set_aside: list[SetAside] = []
     for message in messages:
         try:
-            contract = _contract_of(message, contracts)
-            readable[message.table].append((message, _row(message, contract)))
+            row = _row(message, _contract_of(message, contracts))
         except _BrokenError as exc:
             column, rule, reason = exc.args
             set_aside.append(SetAside(_storable(message), message.name, column, rule, reason))
+        else:
+            readable[message.table].append((message, row))
     checked = [_check_rows(rows, contracts[table], portfolio) for table, rows in readable.items()]
     events = sorted(chain.from_iterable(c.events for c in checked), key=lambda event: event.message.order)
     refused = chain(set_aside, *(c.set_aside for c in checked))

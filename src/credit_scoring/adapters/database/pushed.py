@@ -39,14 +39,12 @@ class PushedEventRepository:
         copies = len(events) + len(set_aside) - stored - written
         return Taken(stored, copies, written)
 
-    def set_aside(self, portfolio: str, table: str | None = None, rule: str | None = None) -> Iterator[SetAside]:
+    def set_aside(self, portfolio: str, table: str | None = None) -> Iterator[SetAside]:
         """See ``EventInbox.set_aside``."""
         rows = quarantine.c
         query = select(quarantine).where(rows.portfolio == portfolio, rows.readmitted_at.is_(None))
         if table is not None:
             query = query.where(rows.event_table == table)
-        if rule is not None:
-            query = query.where(rows.rule == rule)
         order = rows.event_table, rows.sent_ms, rows.sent_number, rows.event_id, rows.digest
         with told_as_records_error("reading the quarantine"), self._engine.connect() as connection:
             found = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query.order_by(*order))
