@@ -68,6 +68,8 @@ def recognise(path: Path, given: GivenOptions) -> ReceivedFile:
         ContractError: If it is absent, empty, or of a kind that holds no table.
     """
     with reading(path.name):
+        if not path.exists():
+            raise ContractError(f"There is no file '{path}'. Correct its path.")
         if path.is_dir():
             raise ContractError(
                 f"'{path.name}' is a directory. Name one file of it; the draft's catalog entry can be changed to "

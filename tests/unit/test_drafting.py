@@ -1,0 +1,296 @@
+import random
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+
+from credit_scoring.adapters.portfolio_file import parse_portfolio
+from credit_scoring.core.drafting.columns import guess_column
+from credit_scoring.core.drafting.cutoffs import draft_cutoffs, draft_reference_size, draft_split
+from credit_scoring.core.drafting.draft import Draft, DraftedColumn, Wishes, draft_portfolio
+from credit_scoring.core.drafting.names import normalised, valid_names
+from credit_scoring.core.drafting.rendering import render
+from credit_scoring.core.drafting.words import is_after_outcome, is_id, is_protected, value_says
+from credit_scoring.core.errors import ContractError, DeclarationError
+from credit_scoring.core.portfolio import Portfolio, Scale
+
+TODAY = date(2024, 5, 1)
+ROWS = 400
+
+
+def draft(columns: dict[str, list[Any]], target: str | None = "outcome", **wishes: Any) -> Draft:
+    texts = {n: [None if v is None else str(v) for v in values] for n, values in columns.items()}
+    rows = pl.DataFrame(texts, schema=dict.fromkeys(texts, pl.String))
+    return draft_portfolio(rows, Wishes("drafted", target, **wishes), TODAY)
+
+
+def loans(seed: int = 0, **more: list[Any]) -> dict[str, list[Any]]:
+    """A table whose income says a little about its outcome."""
+    drawn = random.Random(seed)  # noqa: S311
+    bad = [drawn.random() < 0.2 for _ in range(ROWS)]
+    income = [drawn.randrange(500, 9000) - 400 * is_bad for is_bad in bad]
+    return {"income": income, **more, "outcome": ["defaulted" if is_bad else "repaid" for is_bad in bad]}
+
+
+def column(drafted: Draft, name: str) -> DraftedColumn:
+    return next(found for found in drafted.columns if found.name == name)
+
+
+def declared(values: list[Any], source: str = "x") -> dict[str, Any]:
+    texts = pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+    return guess_column(source, texts).guess.declared()
+
+
+def read(drafted: Draft) -> Portfolio:
+    return parse_portfolio(render(drafted, "a file", "a command"), "drafted", "drafted")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("Loan Amount", "loan_amount"),
+        ("LoanAmount", "loan_amount"),
+        ("PAY_AMT1", "pay_amt1"),
+        ("Größe (m²)", "grosse_m2"),
+        ("% used", "percent_used"),
+        ("2nd income", "column_2nd_income"),
+        ("金額", ""),
+    ],
+)
+def test_received_names_become_readable(source, name):
+    assert normalised(source) == name
+
+
+def test_names_that_collide_or_are_reserved_are_told_apart():
+    names = valid_names(["A b", "a_b", "label", "金額"], {"label"})
+    assert list(names.values()) == ["a_b", "a_b_2", "label_received", "column_4"]
+
+
+@pytest.mark.parametrize(
+    ("values", "keys"),
+    [
+        (["1.234,50", "12,00", "999.999,10"], {"type": "number", "decimal": ",", "thousands": "."}),
+        (["1,234.50", "12.00", "1,999,999.10"], {"type": "number", "thousands": ","}),
+        (["1'234", "12", "1'999'999"], {"type": "integer", "thousands": "'"}),
+        (["1.0", "2.0", "30.0"], {"type": "integer"}),
+        (["2020-01-31", "1999-12-01"], {"type": "date", "min": date(1990, 1, 1)}),
+        (["31.12.2020", "01.02.2003"], {"type": "date", "formats": ["%d.%m.%Y"]}),
+        (["12/31/2020", "02/01/2003"], {"type": "date", "formats": ["%m/%d/%Y"]}),
+        (["20201231", "20030201"], {"type": "date", "formats": ["%Y%m%d"]}),
+        (["Dec-2011", "Jan-1999"], {"type": "date", "formats": ["%b-%Y"]}),
+        (["01", "02", "03"], {"type": "category", "values": ["01", "02", "03"]}),
+        (["yes", "no"], {"type": "category"}),
+        ([f"{n}.5 %" for n in range(80)], {"type": "text"}),
+    ],
+)
+def test_types_and_marks_are_told_by_the_values(values, keys):
+    found = declared(values * 20)
+    assert found | keys == found
+
+
+def test_a_column_that_tells_nothing_is_left_out():
+    for values in ([None] * 50, ["a"] * 50, ["7"] * 50, [f"text {n}" for n in range(50)], list(range(1, 51))):
+        assert declared(values)["type"] == "text"
+
+
+def test_ranges_are_rounded_outwards_where_nothing_natural_bounds_them():
+    assert (declared([1100, 89900, 250] * 9)["min"], declared([1100, 89900, 250] * 9)["max"]) == (0, 100_000)
+    assert (declared([660, 845, 700, 810])["min"], declared([660, 845, 700, 810])["max"]) == (600, 900)
+    assert (declared([1, 2, 3, 4, 5] * 9)["min"], declared([1, 2, 3, 4, 5] * 9)["max"]) == (1, 5)
+
+
+def test_several_negative_states_beside_amounts_are_special():
+    keys = declared([-9, -8, -7] * 10 + list(range(100)))
+    assert list(keys["special"]) == [-9, -8, -7]
+    assert keys["min"] == 0
+
+
+def test_a_frequent_amount_of_nines_far_from_all_others_is_missing():
+    assert declared([9999] * 10 + list(range(100)))["missing"] == ["9999"]
+    assert "missing" not in declared([99] * 10 + list(range(98)))
+
+
+def test_a_code_that_is_not_clear_cut_is_only_told():
+    drafted = draft(loans(status=[n % 11 - 2 for n in range(ROWS)]))
+    assert column(drafted, "status").keys["min"] == -2
+    assert any("-2, -1 may stand for 'not known'" in text for text in column(drafted, "status").suggested)
+    assert any("status" in note for note in drafted.notes)
+
+
+def test_none_is_missing_among_numbers_and_an_answer_among_words():
+    assert declared(["None", "1", "2", "3"] * 20)["missing"] == ["None"]
+    assert "None" in declared(["None", "One", "Two"] * 20)["values"]
+
+
+def test_a_date_that_can_be_read_both_ways_is_told():
+    ambiguous = [f"0{1 + n % 9}/0{1 + n % 7}/2020" for n in range(ROWS)]
+    drafted = draft(loans(day=ambiguous))
+    assert any("other way round" in note for note in drafted.notes)
+    settled = draft(
+        loans(day=ambiguous, other=["12/31/2020"] * ROWS, third=[f"12/{10 + n % 20}/2019" for n in range(ROWS)])
+    )
+    assert column(settled, "day").keys["formats"] == ["%m/%d/%Y"]
+
+
+@pytest.mark.parametrize(
+    "name", ["SEX", "personal_status_sex", "Age", "DATE_OF_BIRTH", "Familienstand", "Nationalité", "edad"]
+)
+def test_protected_attributes_are_known_by_name(name):
+    assert is_protected(name)
+
+
+@pytest.mark.parametrize("name", ["mortgage", "page", "age_of_car", "foreign_currency", "percentage", "CLAGE", "usage"])
+def test_other_columns_are_not_protected(name):
+    assert not is_protected(name)
+
+
+def test_later_events_and_ids_are_known_by_name():
+    assert all(is_after_outcome(name) for name in ("recoveries", "last_pymnt_d", "total_rec_prncp", "ChargeOffDate"))
+    assert not any(is_after_outcome(name) for name in ("purpose", "pub_rec", "collateral", "payment_inc_ratio"))
+    assert all(is_id(name) for name in ("ID", "SK_ID_CURR", "Kunden-Nr", "loan number", "member_id", "Unnamed: 0"))
+    assert not any(is_id(name) for name in ("paid", "number_credits", "residence", "No. Of Credit Lines"))
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ("Charged Off", "bad"),
+        ("Uncreditworthy", "bad"),
+        ("Creditworthy", "good"),
+        ("Fully Paid", "good"),
+        ("no default", "good"),
+        ("not paid", "bad"),
+        ("Current", "indeterminate"),
+        ("Late (16-30 days)", "indeterminate"),
+        ("Does not meet the credit policy. Status:Fully Paid", "excluded"),
+        ("withdrawn", "excluded"),
+        ("ARR", None),
+    ],
+)
+def test_outcomes_are_understood_by_their_words(value, meaning):
+    assert value_says(value) == meaning
+
+
+def test_what_is_neither_bad_nor_good_is_not_trained_on():
+    outcomes = ["Charged Off", "Fully Paid", "Fully Paid", "Current", "Cancelled", ""] * 50
+    portfolio = read(draft({"income": list(range(0, 900, 3)), "loan_status": outcomes}, "loan_status"))
+    assert portfolio.outcome.bad.one_of == ("Charged Off",)
+    assert portfolio.outcome.indeterminate.one_of == ("Current",)
+    assert portfolio.outcome.excluded.one_of == ("Cancelled",)
+    assert portfolio.applicants.columns["loan_status"].nullable
+
+
+def test_the_rarer_number_is_bad_and_that_is_said_first():
+    drafted = draft({"income": list(range(0, 300, 3)), "credit_risk": [0] * 30 + [1] * 70}, "credit_risk")
+    assert drafted.outcome.rules() == {"bad": [0], "good": [1]}
+    assert not drafted.outcome.sure
+    assert "LOOK FIRST" in render(drafted, "a file", "a command")
+    asked = draft({"income": list(range(0, 300, 3)), "credit_risk": [0] * 30 + [1] * 70}, "credit_risk", bad=("1",))
+    assert asked.outcome.rules() == {"bad": [1], "good": [0]}
+
+
+def test_the_name_of_the_target_tells_what_one_means():
+    assert draft({"x": list(range(0, 270, 3)), "BAD": [1] * 20 + [0] * 70}, "bad").outcome.sure
+    assert draft({"x": list(range(0, 270, 3)), "good": [1] * 20 + [0] * 70}, "good").outcome.rules()["bad"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "told"),
+    [
+        (["a"] * 40, "one value only"),
+        ([None] * 40, "always missing"),
+        ([str(n) for n in range(40)], "different values"),
+        (["a", "b", "c", "d"] * 10, "--bad"),
+    ],
+)
+def test_a_target_without_two_outcomes_is_refused(outcomes, told):
+    with pytest.raises(DeclarationError, match=told):
+        draft({"x": list(range(0, 120, 3)), "outcome": outcomes})
+
+
+def test_an_absent_target_or_bad_value_is_named_with_the_nearest():
+    with pytest.raises(DeclarationError, match="Did you mean 'outcome'"):
+        draft(loans(), "outcom")
+    with pytest.raises(DeclarationError, match="Did you mean 'defaulted'"):
+        draft(loans(), bad=("default",))
+    with pytest.raises(DeclarationError, match="Likely: 'outcome'"):
+        draft(loans(), None)
+    with pytest.raises(ContractError, match="no rows"):
+        draft({"x": [], "outcome": []})
+
+
+def test_a_column_that_tells_the_outcome_alone_is_left_out():
+    table = loans()
+    table |= {
+        "final": ["c" if outcome == "defaulted" else "ab"[n % 2] for n, outcome in enumerate(table["outcome"])],
+        "loss": [n % 50 + 1 if outcome == "defaulted" else 0 for n, outcome in enumerate(table["outcome"])],
+        "closed_on": [None if outcome == "defaulted" else n % 90 for n, outcome in enumerate(table["outcome"])],
+        "recoveries": [n % 50 for n in range(ROWS)],
+    }
+    drafted = draft(table)
+    assert set(drafted.leaks) == {"final", "loss", "closed_on", "recoveries"}
+    assert read(drafted).application_columns.keys() == {"income"}
+    assert "missing alone" in drafted.leaks["closed_on"]
+
+
+def test_honest_columns_of_chance_are_no_leaks():
+    drawn = random.Random(3)  # noqa: S311
+    noise = {f"noise_{n}": [drawn.randrange(200) for _ in range(ROWS)] for n in range(20)}
+    assert not draft(loans(**noise)).leaks
+
+
+def test_protected_attributes_are_kept_and_never_features():
+    portfolio = read(draft(loans(sex=[1 + n % 2 for n in range(ROWS)], age=[18 + n % 60 for n in range(ROWS)])))
+    assert portfolio.protected_columns.keys() == {"sex", "age"}
+    assert portfolio.protected_columns["sex"].categories == ("1", "2")
+    assert portfolio.features.keys() == {"income"}
+
+
+def test_a_key_is_taken_when_it_is_clear_and_listed_when_it_is_not():
+    ids = [f"A{n:05}" for n in range(ROWS)]
+    assert draft(loans(loan_id=ids)).key.key == "loan_id"
+    assert draft(loans(row=list(range(7, ROWS + 7)))).key.key == "row"
+    unclear = draft(loans(word=[f"w{n}" for n in range(ROWS)]))
+    assert (unclear.key.key, unclear.key.others) == (None, ("word",))
+    assert draft(loans(word=[f"w{n}" for n in range(ROWS)]), key="word").key.key == "word"
+    with pytest.raises(DeclarationError, match="repeated"):
+        draft(loans(word=["a", "b"] * (ROWS // 2)), key="word")
+    persons = draft(loans(loan_id=ids, customer_id=[f"C{n // 2}" for n in range(ROWS)]))
+    assert persons.key.persons == ("customer_id",)
+    assert "grouped_by: customer_id" in render(persons, "a file", "a command")
+
+
+def test_copies_are_told():
+    purpose = [["car", "house", "boat", "debt"][n * 5 % 7 % 4] for n in range(ROWS)]
+    coarse = [{"car": "thing", "boat": "thing", "house": "home", "debt": "debt"}[p] for p in purpose]
+    notes = draft(loans(purpose=purpose, coarse=coarse, purpose_again=purpose)).notes
+    assert any(note.startswith("purpose_again: nearly always the same as 'purpose'") for note in notes)
+    assert any(note.startswith("coarse: it follows from") for note in notes)
+
+
+def test_cut_offs_rise_with_safety_and_stay_on_the_scale():
+    for bad_rate in (1e-6, 0.001, 0.05, 0.2, 0.5, 0.9, 0.999):
+        cut = draft_cutoffs(bad_rate, Scale())
+        points = [from_points for _, from_points, _ in cut.bands]
+        assert points == sorted(set(points), reverse=True)
+        assert Scale().min <= points[-1] < cut.refer_from < cut.approve_from <= Scale().max
+    assert draft_reference_size(1000, 0.6) == 60
+    assert draft_split(40, 5000)[0] > draft_split(400, 5000)[0]
+
+
+def test_few_outcomes_are_told():
+    drafted = draft({"x": list(range(0, 300, 3)), "outcome": ["bad"] * 10 + ["good"] * 90})
+    assert "only 10 bad outcomes" in drafted.notes[0]
+
+
+def test_a_table_without_anything_to_learn_from_is_refused():
+    with pytest.raises(DeclarationError, match="No column is left"):
+        draft({"name": [f"n{n}" for n in range(40)], "outcome": ["bad", "good"] * 20})
+
+
+def test_the_day_of_decision_is_the_given_one_or_that_of_the_draft():
+    assert read(draft(loans())).as_of.constant == TODAY
+    assert read(draft(loans(), as_of=date(2020, 1, 1))).as_of.constant == date(2020, 1, 1)
+    dated = draft(loans(application_date=[f"2020-01-{1 + n % 28:02}" for n in range(ROWS)]))
+    assert "as_of: {column: application_date}" in " ".join(render(dated, "a file", "a command").split("\n# "))
