@@ -148,15 +148,27 @@ class CheckedTablesDataset(AbstractDataset[Mapping[str, TableCheck], CheckedTabl
         with replaced_directory(self._path) as staged:
             (staged / _TABLES).mkdir()
             set_aside = [_save_table(staged, check) for check in data.values()]
-            ordered(pl.concat(set_aside)).write_parquet(staged / _QUARANTINE)
-            received = {table: asdict(check.received) for table, check in data.items()}
-            (staged / _RECEIVED).write_text(json.dumps(received, indent=1), encoding="utf-8")
+            _write_told(staged, pl.concat(set_aside), {table: check.received for table, check in data.items()})
+
+    def replace(self, tables: CheckedTables) -> None:
+        """Put tables that were checked before in place of what is there."""
+        with replaced_directory(self._path) as staged:
+            (staged / _TABLES).mkdir()
+            for table, rows in tables.valid.items():
+                rows.sink_parquet(staged / _TABLES / f"{table}.parquet")
+            _write_told(staged, tables.quarantined, tables.received)
 
     def _exists(self) -> bool:
         return self._path.is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._path)}
+
+
+def _write_told(staged: Path, quarantined: pl.DataFrame, received: Mapping[str, ReceivedTable]) -> None:
+    ordered(quarantined).write_parquet(staged / _QUARANTINE)
+    told = {table: asdict(came) for table, came in received.items()}
+    (staged / _RECEIVED).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
 def _save_table(staged: Path, check: TableCheck) -> pl.DataFrame:
