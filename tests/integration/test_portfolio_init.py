@@ -1,5 +1,6 @@
 import gzip
 import json
+import random
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
+from integration.kedro_project import new_project
 from shared_data import shared_file
 from typer.testing import CliRunner, Result
 
@@ -186,3 +188,23 @@ def test_public_data_are_understood_and_no_row_is_set_aside(project, path, targe
     assert all(word in told.stdout for word in (bads, *words))
     assert "aside" not in told.stdout
     assert ", 0 set aside" in run("portfolio", "check", "drafted").stdout
+
+
+def test_a_drafted_portfolio_runs_as_it_stands(tmp_path, monkeypatch):
+    drawn = random.Random(0)  # noqa: S311
+    lines = ["Loan No;Betrag;Since;Purpose;Days Late;Remark;Outcome"]
+    for number in range(1_000):
+        bad = drawn.random() < 0.25
+        since = (date(2010, 1, 1) + timedelta(days=drawn.randrange(3000))).strftime("%d.%m.%Y")
+        amount = f"{drawn.gauss(9000 + 2000 * bad, 2000):.2f}".replace(".", ",")
+        late = drawn.choice([-9, -8, *range(20 + 15 * bad), "NA"])
+        purpose = drawn.choice(["car", "house", "house" if bad else "car", ""])
+        lines.append(f"L{number};{amount};{since};{purpose};{late};remark {number};{'default' if bad else 'repaid'}")
+    project = new_project(tmp_path / "project")
+    (project.root / "loans.csv").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.chdir(project.root)
+    drafted = run("portfolio", "init", "loans.csv", "--target", "Outcome")
+    assert drafted.exit_code == 0, drafted.stderr
+    finished = project.run("--env=loans")
+    assert finished.code == 0, finished.stderr
+    assert "make serve PORTFOLIO=loans" in finished.stdout + finished.stderr
