@@ -33,7 +33,7 @@ def ingest_portfolio(name: str) -> str:
     columns = ("applicant_id", *portfolio.application_columns)
     applicants = _table(content[""], paths[""], columns)
     events = {
-        table: _table(content[table], paths[table], (*_event_keys(declared), *declared.columns))
+        table: _table(content[table], paths[table], (*_event_keys(declared), *declared.usable_columns))
         for table, declared in portfolio.events.items()
     }
     store.replace_all(name, digest, applicants, events)

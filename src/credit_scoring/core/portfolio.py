@@ -192,6 +192,15 @@ class EventsTable(Declared):
     from_wide: WideMonths | None = None
     description: str = ""
 
+    @property
+    def usable_columns(self) -> dict[str, Column]:
+        """Columns that are known when the event is, and may be used in a decision."""
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if not (column.protected or column.after_outcome or column.type == "text")
+        }
+
     @model_validator(mode="after")
     def _one_origin(self) -> "EventsTable":
         if (self.occurred_at is None) == (self.from_wide is None):

@@ -38,5 +38,6 @@ def readmit_files(portfolio: Portfolio, conf: Path, table: str | None = None) ->
 def _run_what_follows(portfolio: Portfolio, conf: Path) -> None:
     project = conf.resolve().parent
     bootstrap_project(project)
-    with KedroSession.create(project_path=project, env=portfolio.name) as session:
+    created: Any = KedroSession.create(project_path=project, env=portfolio.name)
+    with created as session:
         session.run(pipeline_names=["ingestion"], from_nodes=["summarize_ingestion"])

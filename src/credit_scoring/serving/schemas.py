@@ -21,7 +21,7 @@ from typing_extensions import TypedDict  # Pydantic takes this one on Python 3.1
 from credit_scoring.core.errors import InvalidApplicationError
 from credit_scoring.core.facts import Event, Facts
 from credit_scoring.core.golden import example_value
-from credit_scoring.core.portfolio import Column, Portfolio
+from credit_scoring.core.portfolio import Column, EventsTable, Portfolio
 from credit_scoring.core.records import Decision, Json, ModelOutput
 from credit_scoring.core.roles import Role
 from credit_scoring.core.tables import midnight
@@ -90,7 +90,7 @@ def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseMod
     """
     fields = _union(champion.application_columns, challenger.application_columns)
     tables = dict.fromkeys([*champion.events, *challenger.events])
-    rows = {table: _rows(table, _events_of(champion, table), _events_of(challenger, table)) for table in tables}
+    rows = {table: _rows(table, champion.events.get(table), challenger.events.get(table)) for table in tables}
     application, events = _object("ApplicationFields", fields), _object("Events", rows)
     return create_model(
         "ApplicationBody",
@@ -139,7 +139,7 @@ def example_body(portfolio: Portfolio) -> Json:
         "applicant_id": "applicant-1",
         "as_of": _told(as_of),
         "application": _examples(portfolio.application_columns),
-        "events": {table: [yesterday | _examples(events.columns)] for table, events in portfolio.events.items()},
+        "events": {table: [yesterday | _examples(events.usable_columns)] for table, events in portfolio.events.items()},
     }
 
 
@@ -152,7 +152,8 @@ def _events(tables: Mapping[str, Sequence[Json]]) -> dict[str, list[Event]]:
 
 
 def _event(row: Json, number: int) -> Event:
-    return Event(row["occurred_at"], number, {name: value for name, value in row.items() if name != "occurred_at"})
+    values = {name: value for name, value in row.items() if name not in ("occurred_at", "known_at")}
+    return Event(row["occurred_at"], number, values, known_at=row.get("known_at"))
 
 
 def _object(name: str, fields: Mapping[str, Any]) -> Any:
@@ -163,13 +164,13 @@ def _object(name: str, fields: Mapping[str, Any]) -> Any:
     return made
 
 
-def _events_of(portfolio: Portfolio, table: str) -> Mapping[str, Column]:
-    declared = portfolio.events.get(table)
-    return declared.columns if declared else {}
-
-
-def _rows(table: str, champion: Mapping[str, Column], challenger: Mapping[str, Column]) -> Any:
-    row = _object(f"{table.title()}Row", {"occurred_at": Moment} | _union(champion, challenger))
+def _rows(table: str, champion: EventsTable | None, challenger: EventsTable | None) -> Any:
+    times: dict[str, Any] = {"occurred_at": Moment}
+    if any(declared and declared.known_at for declared in (champion, challenger)):
+        told = Field(description="when the lender came to know of the event; without it, when it occurred")
+        times["known_at"] = NotRequired[Annotated[Moment, told]]
+    columns = [declared.usable_columns if declared else {} for declared in (champion, challenger)]
+    row = _object(f"{table.title()}Row", times | _union(*columns))
     details = Field(description=f"rows of '{table}'; absent is unknown, [] is none")
     return NotRequired[Annotated[list[row], details]]  # type: ignore[valid-type] # made here, so mypy cannot know it
 
@@ -193,7 +194,9 @@ def _type(column: Column) -> Any:
         return Annotated[Day, AfterValidator(_between(*column.days))]
     kind, (low, high) = (int if column.type == "integer" else float), column.bounds
     if column.special:
-        return Annotated[kind, AfterValidator(_amount_or_code(column))]
+        codes = ", ".join(f"{code:g} ({meaning})" for code, meaning in column.special.items())
+        told = Field(description=f"{low:g} to {high:g}, or {codes}")
+        return Annotated[kind, AfterValidator(_amount_or_code(column)), told]
     if column.type == "integer":
         return Annotated[int, Field(ge=ceil(low), le=floor(high))]
     return Annotated[float, Field(ge=low, le=high)]
