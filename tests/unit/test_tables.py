@@ -14,7 +14,13 @@ from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.table_checks import CheckedTables, check_rows
-from credit_scoring.core.tables import application_table, event_tables, outcome_table, protected_table
+from credit_scoring.core.tables import (
+    application_table,
+    event_tables,
+    outcome_table,
+    protected_table,
+    unmatched_rows,
+)
 
 
 def loans(**outcome: object) -> Portfolio:
@@ -245,3 +251,13 @@ def test_features_are_computed_as_of_each_row_s_own_decision():
     }
     assert found == pytest.approx(expected, rel=1e-6)
     assert date(2019, 1, 1) <= applicants["as_of"].dt.date().min() < applicants["as_of"].dt.date().max()
+
+
+def test_events_of_nobody_and_applicants_without_a_lookup_s_row_are_counted():
+    tables = dict(received(20))
+    strangers = pl.when(pl.int_range(pl.len()) < 5).then(pl.lit("l99")).otherwise(pl.col("loan_ref"))
+    tables["movements"] = tables["movements"].with_columns(loan_ref=strangers)
+    tables["districts"] = tables["districts"].head(1)
+    southern = tables["applicants"].filter(DISTRICT="02").height
+    assert unmatched_rows(check(tables).valid, LOANS) == {"movements": 5, "districts": southern}
+    assert unmatched_rows(check(received(20)).valid, LOANS) == {"movements": 0, "districts": 0}

@@ -73,6 +73,23 @@ def event_tables(valid: Valid, portfolio: Portfolio) -> dict[str, pl.LazyFrame]:
     }
 
 
+def unmatched_rows(valid: Valid, portfolio: Portfolio) -> dict[str, int]:
+    """Return, by event table, events whose applicant has no valid row; by lookup, applicants for whom it has none."""
+    applicants = valid[APPLICANTS].select("applicant_id")
+    left = {
+        table: valid[table].join(applicants, on="applicant_id", how="anti")
+        for table, declared in portfolio.events.items()
+        if declared.from_wide is None
+    }
+    rows = valid[APPLICANTS]
+    for table, lookup in portfolio.lookups.items():
+        found = valid[table].select("lookup_key", *lookup.columns, _found=True)
+        rows = rows.join(found, left_on=lookup.by, right_on="lookup_key", how="left").rename({"_found": f"_{table}"})
+        left[table] = rows.filter(pl.col(f"_{table}").is_null() & pl.col(lookup.by).is_not_null())
+    counted = pl.collect_all([frame.select(pl.len()) for frame in left.values()], engine="streaming")
+    return {table: count.item() for table, count in zip(left, counted, strict=True)}
+
+
 def with_as_of(applicants: pl.DataFrame, moment: datetime) -> pl.DataFrame:
     """Return ``applicants`` with the decision moment of the whole run as ``as_of``."""
     return applicants.with_columns(as_of=pl.lit(moment).cast(MOMENT))

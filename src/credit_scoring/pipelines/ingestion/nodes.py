@@ -14,7 +14,13 @@ from credit_scoring.core.errors import ContractError, TooManyQuarantinedError
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.received import schema_drift
 from credit_scoring.core.table_checks import CheckedTables, TableCheck, table_checks
-from credit_scoring.core.tables import application_table, event_tables, outcome_table, protected_table
+from credit_scoring.core.tables import (
+    application_table,
+    event_tables,
+    outcome_table,
+    protected_table,
+    unmatched_rows,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +47,15 @@ def summarize_ingestion(
     quarantined = checked_tables.quarantined
     previous = previous_ingestion_summary.get("tables", {})
     tables = {table: _table_summary(table, checked_tables, portfolio) for table in checked_tables.received}
+    for table, rows in unmatched_rows(checked_tables.valid, portfolio).items():
+        tables[table]["rows_unmatched"] = rows
+        _warn_of_unmatched(table, tables, portfolio)
     for table, told in tables.items():
         _warn_of_other_columns(table, told, previous.get(table, {}).get("columns"))
     totals = {name: sum(t[name] for t in tables.values()) for name in ("rows_in", "rows_valid", "rows_quarantined")}
-    summary = {**totals, "dataset_version": _dataset_version(tables), "tables": tables, **_by_rule(quarantined)}
-    return quarantined, summary, _metrics(totals, tables)
+    labels = _labels(checked_tables, portfolio)
+    summary = {**totals, "dataset_version": _dataset_version(tables), "tables": tables, "outcomes": labels}
+    return quarantined, summary | _by_rule(quarantined), _metrics(totals, tables, labels)
 
 
 def split_tables(
@@ -104,9 +114,33 @@ def _warn_of_other_columns(table: str, told: Mapping[str, Any], previous: list[s
         logger.warning("Table '%s' has columns that nobody declared, which are left out: %s.", table, names)
 
 
+def _warn_of_unmatched(table: str, tables: Mapping[str, Mapping[str, Any]], portfolio: Portfolio) -> None:
+    rows = tables[table]["rows_unmatched"]
+    if not rows:
+        return
+    if table in portfolio.lookups:
+        applicants, by = tables[APPLICANTS]["rows_valid"], portfolio.lookups[table].by
+        told = "Lookup '%s' has no row for %s of %s applicants, by their '%s'; its columns are missing for them."
+        logger.warning(told, table, f"{rows:,}", f"{applicants:,}", by)
+    else:
+        told = "Table '%s': %s of %s events belong to no valid applicant and count for nobody. Is 'key' right?"
+        logger.warning(told, table, f"{rows:,}", f"{tables[table]['rows_valid']:,}")
+
+
 def _by_rule(quarantined: pl.DataFrame) -> dict[str, Any]:
     by_rule = quarantined.group_by("table", "column", "rule").len("rows")
     return {"quarantined_by_rule": by_rule.sort("rows", "table", "column", "rule", descending=True).to_dicts()}
+
+
+def _labels(checked: CheckedTables, portfolio: Portfolio) -> dict[str, int]:
+    """Return how many outcomes are bad, good, immature and so on; only bad and good ones are trained on."""
+    counted = outcome_table(checked.valid, portfolio).group_by("label").len().collect()
+    labels = {label or "unknown": rows for label, rows in sorted(counted.iter_rows(), key=str)}
+    left_out = {label: rows for label, rows in labels.items() if label not in ("bad", "good")}
+    if left_out:
+        told = ", ".join(f"{rows:,} {label}" for label, rows in left_out.items())
+        logger.info("Outcomes that are neither bad nor good, and never trained on: %s.", told)
+    return labels
 
 
 def _dataset_version(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -115,6 +149,9 @@ def _dataset_version(tables: Mapping[str, Mapping[str, Any]]) -> str:
     return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
 
 
-def _metrics(totals: Mapping[str, int], tables: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def _metrics(
+    totals: Mapping[str, int], tables: Mapping[str, Mapping[str, Any]], labels: Mapping[str, int]
+) -> dict[str, float]:
     by_table = {f"{t}.{name}": told[name] for t, told in tables.items() for name in totals} if len(tables) > 1 else {}
-    return {name: float(count) for name, count in {**totals, **by_table}.items()}
+    outcomes = {f"outcomes.{label}": rows for label, rows in labels.items()}
+    return {name: float(count) for name, count in {**totals, **by_table, **outcomes}.items()}
