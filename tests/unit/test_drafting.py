@@ -7,7 +7,7 @@ import pytest
 
 from credit_scoring.adapters.portfolio_file import parse_portfolio
 from credit_scoring.core.drafting.columns import guess_column
-from credit_scoring.core.drafting.cutoffs import draft_cutoffs, draft_reference_size, draft_split
+from credit_scoring.core.drafting.cutoffs import draft_cutoffs, draft_reference_size, draft_split, small_sample_options
 from credit_scoring.core.drafting.draft import Draft, DraftedColumn, Wishes, draft_portfolio
 from credit_scoring.core.drafting.names import normalised, valid_names
 from credit_scoring.core.drafting.rendering import render
@@ -277,6 +277,13 @@ def test_cut_offs_rise_with_safety_and_stay_on_the_scale():
         assert Scale().min <= points[-1] < cut.refer_from < cut.approve_from <= Scale().max
     assert draft_reference_size(1000, 0.6) == 60
     assert draft_split(40, 5000)[0] > draft_split(400, 5000)[0]
+
+
+def test_trees_are_made_smaller_only_where_the_shared_ones_could_not_split():
+    assert small_sample_options(300, 700) is None
+    few = small_sample_options(50, 250)
+    assert few is not None
+    assert few["min_child_weight"] < 5
 
 
 def test_few_outcomes_are_told():

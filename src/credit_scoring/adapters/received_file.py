@@ -16,7 +16,7 @@ from credit_scoring.core.errors import ContractError
 from credit_scoring.core.received import Batch, batches
 
 MOST_ROWS = 500_000
-_MOST_FIELDS = 20_000_000
+_MOST_FIELDS = 10_000_000
 """Text of so many fields fits into memory comfortably; of a larger file the first rows are looked at."""
 
 _COMPRESSIONS: dict[bytes, Compression] = {

@@ -20,6 +20,7 @@ from credit_scoring.adapters.received_file import (
     recognise,
 )
 from credit_scoring.core.contracts import applicants_contract
+from credit_scoring.core.drafting.cutoffs import small_sample_options
 from credit_scoring.core.drafting.draft import Draft, Wishes, draft_portfolio
 from credit_scoring.core.drafting.names import portfolio_name
 from credit_scoring.core.drafting.rendering import render
@@ -32,6 +33,7 @@ from credit_scoring.pipelines.configuration import DECLARATION
 
 CONF = Path("conf")
 CATALOG = "catalog.yml"
+PARAMETERS = "parameters.yml"
 _CHECKED = 200_000
 _LISTED = 12
 
@@ -69,7 +71,8 @@ def init_portfolio(path: Path, options: InitOptions, today: date | None = None) 
     declaration = render(draft, path.name, _command())
     portfolio = parse_portfolio(declaration, str(CONF / name / DECLARATION), expected_name=name)
     set_aside = _set_aside(received.rows, portfolio)
-    for filename, text in ((CATALOG, _catalog(file, name)), (DECLARATION, declaration)):
+    texts = {CATALOG: _catalog(file, name), **_parameters(draft), DECLARATION: declaration}
+    for filename, text in texts.items():
         with replaced_file(CONF / name / filename) as staged:
             staged.write_text(text, encoding="utf-8")
     return "\n".join([*_told(draft, file, received, path), *_told_of_rows(set_aside), *_told_next(name)])
@@ -83,7 +86,7 @@ def _require_place(name: str, options: InitOptions) -> None:
         )
     if not CONF.is_dir():
         raise DeclarationError("There is no directory 'conf' here. Run this in the directory of the project.")
-    written = [str(CONF / name / file) for file in (DECLARATION, CATALOG) if (CONF / name / file).exists()]
+    written = [str(CONF / name / file) for file in (DECLARATION, CATALOG, PARAMETERS) if (CONF / name / file).exists()]
     if written and not options.force:
         raise DeclarationError(
             f"The portfolio '{name}' exists: {' and '.join(written)}. Choose another --name, or replace it with "
@@ -122,6 +125,15 @@ def _catalog(file: ReceivedFile, name: str) -> str:
     return "\n".join([*lines, *(line for key, value in fields.items() for line in entry(key, value, 2))]) + "\n"
 
 
+def _parameters(draft: Draft) -> dict[str, str]:
+    """Return the file of parameters where those of all portfolios would fail; else nothing."""
+    options = small_sample_options(draft.outcome.bads, draft.outcome.judged - draft.outcome.bads)
+    if options is None:
+        return {}
+    why = "With so few outcomes the shared options of conf/base/parameters_training.yml could not split at all."
+    return {PARAMETERS: "\n".join([*comment([why], 0), *entry("boosted_trees", {"fit": options}, 0)]) + "\n"}
+
+
 def _told(draft: Draft, file: ReceivedFile, received: ReceivedRows, path: Path) -> Iterator[str]:
     yield f"Drafted {CONF / draft.name / DECLARATION} and {CATALOG} beside it, from {path.name}"
     rows = f"{draft.rows:,} rows" if draft.whole else f"the first {draft.rows:,} rows (more were not looked at)"
@@ -143,6 +155,8 @@ def _told(draft: Draft, file: ReceivedFile, received: ReceivedRows, path: Path) 
         yield f"  LIKELY LEAK, left out: {name}, {why}"
     if draft.protected:
         yield f"  LIKELY PROTECTED, left out: {_listed(draft.protected)}"
+    if _parameters(draft):
+        yield f"  small:     {PARAMETERS} beside it has smaller trees, as the shared ones could not split so few rows"
     for note in (*file.notes, *draft.notes):
         yield f"  look at:   {note}"
     for rule, count in received.malformed.items():
