@@ -19,7 +19,7 @@ raw_tables:
   type: credit_scoring.adapters.table_datasets.TablesDataset
   dataset: {type: polars.EagerPolarsDataset, file_format: parquet, filepath: "data/1_raw/loans/{table}.parquet"}
   tables:
-    districts: {type: pandas.ExcelDataset, filepath: data/1_raw/loans/districts.xlsx, load_args: {dtype: str}}
+    districts: {type: pandas.ExcelDataset, filepath: data/1_raw/loans/districts.xlsx, load_args: {dtype: object}}
 """
 PARAMETERS = """
 scorecard: {calibration: {folds: 2}, fit: {min_information_value: 0.001}}
