@@ -1,7 +1,7 @@
 """Tables of any engine made ready for one plan: Polars (eager and lazy), pandas, PySpark."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import narwhals as nw
@@ -22,6 +22,9 @@ def with_as_of(applicants: Frame, moment: datetime) -> Frame:
     frame = nw.from_native(applicants)
     if "as_of" in frame.collect_schema().names():
         return applicants
+    if frame.implementation in _PYSPARK:  # whose moments are in the session's time zone, whatever that is
+        since_1970 = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        return applicants.selectExpr("*", f"timestamp_micros({since_1970}) AS as_of")
     return frame.with_columns(as_of=nw.lit(moment).cast(nw.Datetime("us", "UTC"))).to_native()
 
 

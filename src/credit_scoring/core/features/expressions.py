@@ -71,7 +71,7 @@ class RowExpressions:
 
 def amount(value: nw.Expr, special: Sequence[float]) -> nw.Expr:
     """Return ``value`` where it is an amount; special codes are missing in everything that is computed."""
-    return nw.when(~value.is_in(list(special))).then(value) if special else value
+    return nw.when(~value.cast(nw.Float64).is_in(list(special))).then(value) if special else value
 
 
 def special_codes(

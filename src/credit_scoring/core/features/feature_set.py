@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from credit_scoring.core.errors import FeatureTablesError
+from credit_scoring.core.errors import CreditScoringError, FeatureTablesError
 from credit_scoring.core.facts import Facts
 from credit_scoring.core.features.declared import FeatureDeclaration, PythonFunction, TimeSince, Window
 from credit_scoring.core.features.engines import (
@@ -148,7 +148,9 @@ class FeatureSet:
         tables = on_one_engine(tables)
         try:
             found = self._on_engine(tables, exact=exact)
-        except (pl.exceptions.PolarsError, ArithmeticError, TypeError, ValueError) as exc:
+        except CreditScoringError:
+            raise
+        except Exception as exc:  # every engine has errors of its own
             failing = self._failing_function(tables)
             if failing is None:
                 raise

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import narwhals as nw
 import polars as pl
+from narwhals.exceptions import NarwhalsError
 
 from credit_scoring.core.facts import Value, typed
 from credit_scoring.core.features.declared import FeatureDeclaration
@@ -56,7 +57,7 @@ class OneRowFunctions:
             assert function is not None  # noqa: S101 - tells the type
             try:
                 nw.from_native(frame).select(**{name: self._expressions.of(name)})
-            except pl.exceptions.PolarsError:
+            except NarwhalsError:
                 return failed_on_values(name, function, exc)
         return exc
 
