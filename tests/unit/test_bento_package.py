@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from credit_scoring.adapters import bento_package
 from credit_scoring.adapters import files as files_module
 from credit_scoring.adapters.bento_package import MANIFEST, read_package, stage_package
 from credit_scoring.adapters.files import read_directory, write_directory
@@ -155,5 +156,15 @@ def test_a_bundle_under_the_name_of_another_is_refused(staged: Path, roles: Role
     champion.rename(staged / "x")
     challenger.rename(champion)
     (staged / "x").rename(challenger)
+    with pytest.raises(BundleError, match="not what its digest says"):
+        read_package(staged)
+
+
+def test_a_bundle_that_is_not_what_its_digest_says_is_not_even_read(staged: Path, roles: Roles, monkeypatch):
+    """Reading a bundle may execute its features.py, so its digest is compared before."""
+    first = min(roles.champion.digest, roles.challenger.digest)
+    manifest = staged / "bundles" / first / "bundle.json"
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    monkeypatch.setattr(bento_package, "from_files", lambda *_: pytest.fail("it was read"))
     with pytest.raises(BundleError, match="not what its digest says"):
         read_package(staged)

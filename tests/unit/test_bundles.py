@@ -2,8 +2,10 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from factories import build_portfolio
 from credit_scoring.core.bundles import MANIFEST, digest, from_files, to_files
 from credit_scoring.core.errors import BundleError
 from credit_scoring.core.features.feature_set import FeatureSet
+from credit_scoring.core.features.python_functions import FEATURES_FILE, python_declarations, source_digest
 from credit_scoring.core.golden import GOLDEN_APPLICANT, example_value, golden_application, golden_points
 from credit_scoring.core.portfolio import Column
 from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
@@ -199,3 +202,72 @@ def test_a_portfolio_without_examples_has_a_golden_application_too():
     applicants, events = golden_application(build_portfolio())
     assert applicants.row(0, named=True)["dependants"] == 0
     assert events["payments"].height == 6
+
+
+SOURCE = "def per_head(income_eur, dependants):\n    return income_eur / (dependants + 1)\n"
+
+
+@pytest.fixture(scope="session")
+def with_function() -> ModelBundle:
+    """A bundle of a portfolio with a Python feature."""
+    features = build_portfolio().model_dump(exclude_none=True)["features"]
+    function = {"per_head": {"python": python_declarations(SOURCE)["per_head"], "reason": "R1"}}
+    policy = {"policy__approve_from": 500, "policy__refer_from": 450}
+    portfolio = build_portfolio(features=features | function, **policy)
+    draw = np.random.default_rng(1)
+    rows = draw.normal(size=(600, 5)).astype(np.float32)
+    rows[:, 1] = draw.integers(0, 3, 600)
+    is_bad = (draw.random(600) < 1 / (1 + np.exp(1 + rows[:, 0]))).astype(np.int8)
+    options = CandidateOptions(
+        fit=BoostedTreesOptions(algorithm="boosted_trees", rounds=5), calibration=CalibrationOptions(folds=2)
+    )
+    return fit_candidate("x", Development(portfolio, FeatureSet.of(portfolio), rows, is_bad), options).bundle
+
+
+def test_python_features_travel_with_their_bundle(with_function: ModelBundle):
+    files = to_files(with_function)
+    assert files[FEATURES_FILE].decode() == SOURCE
+    assert FEATURES_FILE in json.loads(files[MANIFEST])["checksums"]
+    code = (
+        f"import sys, pickle; sys.path[:0] = {[str(ROOT / 'src')]!r}\n"
+        "from credit_scoring.core.bundles import from_files; from credit_scoring.core.golden import golden_points\n"
+        "print(golden_points(from_files(pickle.load(sys.stdin.buffer), 'here')).hex())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(files), capture_output=True, timeout=120, check=True
+    )
+    assert float.fromhex(found.stdout.decode().split()[-1]) == golden_points(with_function)
+
+
+def test_a_bundle_without_python_features_carries_no_code(files: dict[str, bytes]):
+    assert FEATURES_FILE not in files
+
+
+def test_a_bundle_whose_function_is_absent_is_refused(with_function: ModelBundle):
+    files = to_files(with_function)
+    manifest = json.loads(files.pop(MANIFEST))
+    del manifest["checksums"][FEATURES_FILE], files[FEATURES_FILE]
+    with pytest.raises(BundleError, match=r"has Python features \(per_head\) but no 'features.py'"):
+        from_files(files | {MANIFEST: json.dumps(manifest).encode()}, "here")
+
+
+def test_another_source_than_the_fitted_one_is_never_executed(with_function: ModelBundle, tmp_path: Path):
+    files = to_files(with_function)
+    trace = tmp_path / "executed"
+    other = f"open({str(trace)!r}, 'w')\n{SOURCE}".encode()
+    with pytest.raises(BundleError, match=r"'features.py' .* is not what was written"):
+        from_files(files | {FEATURES_FILE: other}, "here")
+    checksums = json.loads(files[MANIFEST])["checksums"] | {FEATURES_FILE: hashlib.sha256(other).hexdigest()}
+    with pytest.raises(BundleError, match=r"'features.py' .* is not the one it was fitted with"):
+        from_files(edited(files, checksums=checksums) | {FEATURES_FILE: other}, "here")
+    assert not trace.exists()
+
+
+def test_a_source_that_lacks_a_declared_function_is_refused(with_function: ModelBundle):
+    files = to_files(with_function)
+    manifest = json.loads(files[MANIFEST])
+    other = SOURCE.replace("per_head", "per_door").encode()
+    manifest["portfolio"]["features"]["per_head"]["python"]["source"] = source_digest(other.decode())
+    manifest["checksums"][FEATURES_FILE] = hashlib.sha256(other).hexdigest()
+    with pytest.raises(BundleError, match="cannot be computed here: Feature 'per_head' is a Python function"):
+        from_files(files | {FEATURES_FILE: other, MANIFEST: json.dumps(manifest).encode()}, "here")

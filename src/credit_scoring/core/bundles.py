@@ -1,4 +1,8 @@
-"""A model bundle as files and back: JSON, UBJSON and plain arrays, each with its checksum."""
+"""A model bundle as files and back: JSON, UBJSON and plain arrays, each with its checksum.
+
+A bundle is data, with one exception: the ``features.py`` of a portfolio that has Python features travels as one of
+its files and is executed when the bundle is read, after its checksum was compared (ADR 0008).
+"""
 
 import hashlib
 import io
@@ -9,7 +13,13 @@ from typing import Any
 import numpy as np
 
 from credit_scoring.core.boosted_trees import BoostedTrees
-from credit_scoring.core.errors import BundleError
+from credit_scoring.core.errors import BundleError, DeclarationError, MissingFunctionError
+from credit_scoring.core.features.python_functions import (
+    FEATURES_FILE,
+    load_functions,
+    loaded_source,
+    source_digest,
+)
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scorecard import Scorecard
 from credit_scoring.core.scoring import Calibration, Classifier, Deciles, ModelBundle
@@ -26,7 +36,7 @@ CLASSIFIERS: Mapping[str, Callable[[Mapping[str, bytes]], Classifier]] = {
 
 def to_files(bundle: ModelBundle) -> dict[str, bytes]:
     """Return ``bundle`` as files by name; the same bundle gives the same bytes."""
-    files = bundle.classifier.to_files() | {"reference.npy": _array(bundle.reference)}
+    files = bundle.classifier.to_files() | {"reference.npy": _array(bundle.reference)} | _functions_file(bundle)
     manifest = {
         "format": FORMAT,
         "candidate": bundle.candidate,
@@ -44,8 +54,8 @@ def from_files(files: Mapping[str, bytes], where: str) -> ModelBundle:
     """Read what ``to_files`` wrote; ``where`` names it in errors.
 
     Raises:
-        BundleError: If a file is absent or altered, the algorithm or format is unknown, or the bundle's
-            feature set is not what this code computes.
+        BundleError: If a file is absent or altered, the algorithm or format is unknown, the bundle's feature set
+            is not what this code computes, or a function that it reads is not in its ``features.py``.
     """
     manifest = _manifest(files, where)
     try:
@@ -77,14 +87,49 @@ def _read(manifest: Mapping[str, Any], files: Mapping[str, bytes], where: str) -
             f"The bundle at {where} has the algorithm '{manifest['algorithm']}'; known are "
             f"{', '.join(sorted(CLASSIFIERS))}. Install the version of this package that wrote it."
         )
+    portfolio = Portfolio.model_validate(manifest["portfolio"])
+    _load_functions(portfolio, files, where)
     return ModelBundle(
         candidate=manifest["candidate"],
-        portfolio=Portfolio.model_validate(manifest["portfolio"]),
+        portfolio=portfolio,
         classifier=build(files),
         calibration=Calibration(**manifest["calibration"]),
         reference=np.load(io.BytesIO(files["reference.npy"]), allow_pickle=False),
         deciles={name: Deciles(tuple(d["edges"]), tuple(d["shares"])) for name, d in manifest["deciles"].items()},
     )
+
+
+def _functions_file(bundle: ModelBundle) -> dict[str, bytes]:
+    """The source that the bundle's Python features were fitted with, if it has any."""
+    sources = {
+        loaded_source(name, feature.python).text
+        for name, feature in bundle.portfolio.features.items()
+        if feature.python is not None
+    }
+    return {FEATURES_FILE: sources.pop().encode()} if sources else {}
+
+
+def _load_functions(portfolio: Portfolio, files: Mapping[str, bytes], where: str) -> None:
+    """Execute the bundle's ``features.py`` where the declaration names functions; nothing else is ever executed."""
+    declared = {name: feature.python for name, feature in portfolio.features.items() if feature.python is not None}
+    if not declared:
+        return
+    if FEATURES_FILE not in files:
+        raise BundleError(
+            f"The bundle at {where} has Python features ({', '.join(declared)}) but no '{FEATURES_FILE}'. Train it "
+            f"again, or fetch it whole."
+        )
+    source = files[FEATURES_FILE].decode()
+    if any(function.source != source_digest(source) for function in declared.values()):
+        raise BundleError(
+            f"'{FEATURES_FILE}' of the bundle at {where} is not the one it was fitted with. Train it again."
+        )
+    try:
+        load_functions(source, f"{where}/{FEATURES_FILE}")
+        for name, function in declared.items():
+            loaded_source(name, function)
+    except (DeclarationError, MissingFunctionError) as exc:
+        raise BundleError(f"The Python features of the bundle at {where} cannot be computed here: {exc}") from exc
 
 
 def _manifest(files: Mapping[str, bytes], where: str) -> dict[str, Any]:

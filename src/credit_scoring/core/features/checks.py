@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from credit_scoring.core.features.declared import Condition, FeatureDeclaration
+from credit_scoring.core.features.function_checks import function_fault
 from credit_scoring.core.portfolio import Column, EventsTable, Portfolio
 from credit_scoring.core.problems import Path, Problem, unknown
 
@@ -14,8 +15,11 @@ def feature_problems(portfolio: Portfolio, reserved: Collection[str]) -> Iterato
     for name, feature in portfolio.features.items():
         if name in reserved:
             yield Problem(("features", name), f"has a reserved name ({', '.join(reserved)}); give it another.")
-        yield from _feature_problems(portfolio, name, feature)
-        yield from _reading_problems(portfolio, name, feature)
+        faults = [*_feature_problems(portfolio, name, feature), *_reading_problems(portfolio, name, feature)]
+        yield from faults
+        if feature.python is not None and not faults:
+            fault = function_fault(name, portfolio.features, portfolio.application_columns)
+            yield from [Problem(("features", name, "python"), fault)] if fault is not None else []
     yield from _cycle_problems(portfolio)
 
 
