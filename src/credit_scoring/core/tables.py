@@ -55,9 +55,9 @@ def outcome_table(valid: Valid, portfolio: Portfolio) -> pl.LazyFrame:
     if portfolio.outcome.decided_from is not None:
         out_of_scope = pl.col("as_of") < midnight(portfolio.outcome.decided_from)
         label = pl.when(out_of_scope).then(pl.lit("excluded")).otherwise(label)
-    numbers = {"bad": 1, "good": 0}
+    is_bad = pl.when(pl.col("label").is_in(["bad", "good"])).then((pl.col("label") == "bad").cast(pl.Int8))
     labelled = applicant_rows(valid, portfolio).select("applicant_id", label=label)
-    return labelled.with_columns(is_bad=pl.col("label").replace_strict(numbers, default=None, return_dtype=pl.Int8))
+    return labelled.with_columns(is_bad=is_bad)
 
 
 def event_tables(valid: Valid, portfolio: Portfolio) -> dict[str, pl.LazyFrame]:

@@ -134,7 +134,7 @@ def _by_rule(quarantined: pl.DataFrame) -> dict[str, Any]:
 
 def _labels(checked: CheckedTables, portfolio: Portfolio) -> dict[str, int]:
     """Return how many outcomes are bad, good, immature and so on; only bad and good ones are trained on."""
-    counted = outcome_table(checked.valid, portfolio).group_by("label").len().collect()
+    counted = outcome_table(checked.valid, portfolio).group_by("label").len().collect(engine="streaming")
     labels = {label or "unknown": rows for label, rows in sorted(counted.iter_rows(), key=str)}
     left_out = {label: rows for label, rows in labels.items() if label not in ("bad", "good")}
     if left_out:
