@@ -35,7 +35,7 @@ from credit_scoring.core.pushed import Message, SetAside, Taken
 from credit_scoring.usecases.accept_events import EventIntake
 from credit_scoring.usecases.follow_events import Follower, Stop
 
-READY_S = 30
+READY_S = 60
 PAYMENTS = {
     "columns": {"paid_eur": {"type": "number", "min": 0, "max": 1_000_000}},
     "occurred_at": "WHEN",
@@ -91,6 +91,16 @@ class Project:
 
     def set_aside(self) -> list[SetAside]:
         return list(PushedEventRepository(self.engine).set_aside("tiny"))
+
+    def wait_for_consumers(self, consumers: int) -> None:
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            if self.client.exists(self.stream):
+                groups = self.client.xinfo_groups(self.stream)
+                if groups and groups[0]["consumers"] == consumers:
+                    return
+            time.sleep(0.05)
+        pytest.fail("the followers did not join the group")
 
     def wait_for(self, messages: int) -> None:
         """Wait until the group was given that many messages and holds none."""
@@ -191,7 +201,7 @@ def test_stored_events_are_known_of_the_applicant(project):
 
 
 def test_killed_followers_and_a_repeating_producer_leave_every_event_exactly_once(project):
-    events, at_once = 4_000, 500
+    events, at_once = 3_000, 500
     sent = 0
     for start in range(0, events, at_once):
         with project.client.pipeline(transaction=False) as pipeline:
@@ -201,7 +211,7 @@ def test_killed_followers_and_a_repeating_producer_leave_every_event_exactly_onc
                 sent += 1
             pipeline.execute()
     left_in_hand = []
-    for kill in range(5):
+    for kill in range(4):
         before, follower = project.count(), project.follower()
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline and project.count() <= before:
@@ -225,6 +235,7 @@ def test_killed_followers_and_a_repeating_producer_leave_every_event_exactly_onc
 
 def test_two_followers_share_the_work_without_doubles(project):
     followers = [project.follower("--take-over-after", "60") for _ in range(2)]
+    project.wait_for_consumers(2)
     for number in range(2_000):
         project.push(payment(number % 1_500))
     project.wait_for(2_000)
