@@ -18,6 +18,7 @@ PAYMENTS = {
         "paid_eur": {"type": "number", "nullable": True, "min": 0},
         "due": {"type": "date", "nullable": True},
         "note": {"type": "text", "nullable": True},
+        "sex": {"type": "category", "values": ["f", "m"], "nullable": True, "protected": True},
     },
     "occurred_at": "WHEN",
     "known_at": {"source": "SEEN", "formats": ["%d.%m.%Y"]},
@@ -31,7 +32,15 @@ def portfolio(**events: Any) -> Portfolio:
 
 
 def payment(**overrides: Any) -> dict[str, Any]:
-    return {"ID": 4711, "WHEN": "2020-05-01", "TX": "t1", "paid_eur": 5, "due": None, "note": "thanks"} | overrides
+    return {
+        "ID": 4711,
+        "WHEN": "2020-05-01",
+        "TX": "t1",
+        "paid_eur": 5,
+        "due": None,
+        "note": "thanks",
+        "sex": "f",
+    } | overrides
 
 
 def checked(*events: Any, table: str = "payments", declared: Portfolio | None = None) -> CheckedMessages:
@@ -147,7 +156,9 @@ anything = st.recursive(
 )
 events = st.fixed_dictionaries(
     {},
-    optional=dict.fromkeys(("ID", "WHEN", "TX", "SEEN", "paid_eur", "due", "note"), anything | st.just("2020-01-01")),
+    optional=dict.fromkeys(
+        ("ID", "WHEN", "TX", "SEEN", "paid_eur", "due", "note", "sex"), anything | st.just("2020-01-01")
+    ),
 )
 
 

@@ -145,8 +145,8 @@ def _check_rows(rows: Sequence[tuple[Message, Row]], contract: TableContract, po
         malformed=pl.DataFrame(schema=MALFORMED_SCHEMA),
     )
     checked = check_batch(batch, contract)
-    declared = portfolio.events[contract.table].columns
-    values = dates_as_text(checked.valid.select(name for name in declared if declared[name].type != "text")).to_dicts()
+    usable = portfolio.events[contract.table].usable_columns
+    values = dates_as_text(checked.valid.select(*usable)).to_dicts()
     events: list[PushedEvent] = []
     set_aside: list[SetAside] = []
     for typed, facts in zip(checked.valid.iter_rows(named=True), values, strict=True):
