@@ -111,6 +111,12 @@ def test_what_breaks_the_contract_is_set_aside_alone(event, column, rule):
     assert [(one.column, one.rule) for one in among.set_aside] == [(column, rule)]
 
 
+def test_a_table_without_a_usable_column_still_tells_that_something_happened():
+    declared = portfolio(visits={"columns": {"note": {"type": "text", "nullable": True}}, "occurred_at": "WHEN"})
+    [event] = checked({"ID": "a", "WHEN": "2020-05-01", "note": "x"}, table="visits", declared=declared).events
+    assert event.values == {}
+
+
 def test_an_undeclared_table_and_a_misspelt_column_are_named():
     assert checked(payment(), table="paymets").set_aside[0].reason.endswith("Did you mean 'payments'?")
     misspelt = payment(paid_euro=1)

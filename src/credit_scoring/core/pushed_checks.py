@@ -146,11 +146,11 @@ def _check_rows(rows: Sequence[tuple[Message, Row]], contract: TableContract, po
     )
     checked = check_batch(batch, contract)
     usable = portfolio.events[contract.table].usable_columns
-    values = dates_as_text(checked.valid.select(*usable)).to_dicts()
+    values = dates_as_text(checked.valid.select("row_number", *usable)).to_dicts()
     events: list[PushedEvent] = []
     set_aside: list[SetAside] = []
     for typed, facts in zip(checked.valid.iter_rows(named=True), values, strict=True):
-        event = _event(rows[typed["row_number"]][0], typed, facts)
+        event = _event(rows[facts.pop("row_number")][0], typed, facts)
         if max(len(event.event_id), len(event.applicant_id)) <= LONGEST_ID:
             events.append(event)
         else:
