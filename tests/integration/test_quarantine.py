@@ -183,26 +183,6 @@ def test_a_retry_may_be_of_one_table(engine):
     assert "1 pushed events re-admitted (1 payments)." in run("retry", "--table", "payments").stdout
 
 
-def test_a_retry_tells_how_many_rows_of_files_would_pass(engine):
-    row = {"table": "payments", "rule": "range", "column": "paid_eur", "reason": "too much"}
-    filed(
-        *(
-            row | {"received": json.dumps(payment(n, paid_eur=str(paid), SEEN="2020-05-02"))}
-            for n, paid in enumerate((150, 160, 300))
-        ),
-        row | {"rule": "unique", "received": json.dumps(payment(9))},
-        row | {"rule": "ragged", "received": '["a", "b"]'},
-        row | {"table": "gone", "received": "{}"},
-    )
-    assert "0 rows of files would pass now." in run("retry").stdout
-    declare(max=200)
-    told = run("retry").stdout
-    assert "2 rows of files would pass now (2 payments); 'kedro run --env=tiny --pipeline=ingestion' reads" in told
-    assert "4 rows of files still fail:" in told
-    assert "1  payments  rule 'range' on paid_eur: paid_eur must be between 0 and 200" in told
-    assert "1  gone  rule 'range'" in told
-
-
 def test_a_damaged_quarantine_of_files_is_told_in_one_line(engine):
     filed({"rule": "range"})
     Path("data/2_validated/tiny/quarantine.parquet").write_bytes(b"nothing")

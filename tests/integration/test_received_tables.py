@@ -1,6 +1,8 @@
 """``kedro run`` on a portfolio with tables of its own: loans of clients, late movements, districts."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,39 @@ def test_broken_rows_of_every_table_are_kept_with_where_they_came_from(few: Proj
         assert table["rows_in"] == table["rows_valid"] + table["rows_quarantined"]
     valid = pl.read_parquet(few.root / VALIDATED / "applicants.parquet")
     assert valid.height == told["tables"]["applicants"]["rows_valid"] == 198
+
+
+def test_rows_that_a_corrected_declaration_allows_are_taken_in_again_without_their_file(few: Project):
+    raw = few.root / "data/1_raw/loans/loans.txt"
+    lines = raw.read_text().splitlines()
+    place = lines[0].split(";").index("SCORE")
+    for number in (1, 2):
+        fields = lines[number].split(";")
+        lines[number] = ";".join([*fields[:place], "150", *fields[place + 1 :]])
+    lines[3] += ";one too many"
+    raw.write_text("\n".join(lines) + "\n")
+    assert ingest(few).code == 0
+    raw.unlink()
+    declaration = few.root / "conf/loans/portfolio.yml"
+    declaration.write_text(declaration.read_text().replace("max: 100\n      special", "max: 200\n      special"))
+    told = retry(few)
+    assert "2 rows of files re-admitted (2 applicants)." in told
+    assert "1 rows of files still fail:" in told
+    valid = pl.read_parquet(few.root / VALIDATED / "applicants.parquet")
+    assert valid.height == 199
+    assert valid.filter(pl.col("applicant_id").is_in(["l0", "l1"]))["score"].to_list() == [150, 150]
+    assert pl.read_parquet(few.root / VALIDATED / "quarantine.parquet")["rule"].to_list() == ["columns"]
+    assert summary(few)["tables"]["applicants"]["rows_in"] == 200
+    assert "0 rows of files re-admitted" in retry(few)
+
+
+def retry(project: Project) -> str:
+    command = [str(Path(sys.executable).with_name("credit-scoring")), "quarantine", "retry", "--portfolio", "loans"]
+    done = subprocess.run(
+        command, cwd=project.root, env=project.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_columns_that_come_and_go_are_told(few: Project):

@@ -72,6 +72,17 @@ def test_only_the_table_that_is_asked_for_is_looked_at():
     assert done.tables.quarantined.height == 1
 
 
+def test_no_row_is_lost_whatever_the_declaration_has_become():
+    tables = loans_with(SCORE="150")
+    tables["movements"] = tables["movements"].with_columns(kind=pl.lit("gift"))
+    checked = check_rows(tables, LOANS)
+    declaration = copy.deepcopy(DECLARATION)
+    del declaration["events"], declaration["features"]
+    declaration["applicants"]["columns"]["new"] = {"type": "number"}
+    done = readmit(checked, Portfolio.model_validate(declaration))
+    assert done.tables.quarantined.sort("table", "row_number").equals(checked.quarantined.sort("table", "row_number"))
+
+
 SCORES = st.lists(st.sampled_from(["50", "150", "x", "250", ""]), min_size=10, max_size=10)
 
 

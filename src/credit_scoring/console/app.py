@@ -144,7 +144,8 @@ def retry_quarantine(portfolio: PortfolioName = "taiwan_cards", table: OneTable 
     """Check rows that are set aside again, under the present declaration.
 
     Pushed events that now meet their contract are stored, each once, and stay in the quarantine's records marked as
-    re-admitted. Rows of files are only counted: 'kedro run --pipeline=ingestion' reads their files again.
+    re-admitted. Rows of files that now meet theirs join the validated tables, which are written anew; those that
+    cannot be put into columns need a corrected file.
     """
     from credit_scoring.console.quarantine import retried  # noqa: PLC0415
 

@@ -13,18 +13,14 @@ import polars as pl
 from credit_scoring.adapters.database.engine import opened
 from credit_scoring.adapters.database.pushed import PushedEventRepository
 from credit_scoring.adapters.portfolio_file import read_portfolio
-from credit_scoring.core.as_text import Number, text_rows
-from credit_scoring.core.contracts import TableContract, received_tables
 from credit_scoring.core.errors import ContractError
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.pushed import SetAside
-from credit_scoring.core.received import MALFORMED_SCHEMA, Batch
-from credit_scoring.core.row_checks import check_batch
 from credit_scoring.environment import Environment
 from credit_scoring.usecases.accept_events import EventIntake, Retried
 
+CONF = Path("conf")
 _ROWS_AT_ONCE = 50_000
-_JUDGED_TOGETHER = {"copy", "unique"}
 _MOST_FAULTS = 20
 
 Row = dict[str, Any]
@@ -64,7 +60,7 @@ def listed(shown: Shown) -> Iterator[str]:
 
 
 def retried(name: str, table: str | None) -> Iterator[str]:
-    """Re-admit pushed messages that now meet their contract, and yield what became of all that is set aside.
+    """Re-admit rows of files and pushed messages that now meet their contract, and yield what became of all.
 
     Raises:
         DeclarationError: If the portfolio is not declared.
@@ -78,7 +74,7 @@ def retried(name: str, table: str | None) -> Iterator[str]:
 
 
 def _declared(name: str) -> Portfolio:
-    return read_portfolio(Path("conf") / name / "portfolio.yml")
+    return read_portfolio(CONF / name / "portfolio.yml")
 
 
 def _quarantine_file(portfolio: str) -> Path:
@@ -164,46 +160,17 @@ def _still(what: str, faults: Counter[tuple[str, str, str, str]]) -> Iterator[st
 
 
 def _files_told(portfolio: Portfolio, table: str | None) -> Iterator[str]:
-    """Tell how many rows of files would pass; the files themselves are read again by the pipeline."""
-    contracts = received_tables(portfolio)
-    passing: Counter[str] = Counter()
-    faults: Counter[tuple[str, str, str, str]] = Counter()
-    for batch in _batches_of_files(portfolio.name, table):
-        for (name,), rows in batch.group_by(["table"], maintain_order=True):
-            passed, failed = _checked_again(rows, contracts.get(str(name)))
-            passing[str(name)] += passed
-            faults.update(failed)
-    if not passing and not faults:
+    """Re-admit rows of files, which makes the validated tables anew, and tell what became of them."""
+    if not _quarantine_file(portfolio.name).exists():
         return
-    by_table = ", ".join(f"{count:,} {name}" for name, count in sorted(passing.items()) if count)
-    run = f"'kedro run --env={portfolio.name} --pipeline=ingestion' reads the files again and takes them"
-    yield f"{passing.total():,} rows of files would pass now{f' ({by_table}); {run}' if by_table else ''}."
-    yield from _still("rows of files", faults)
+    from credit_scoring.pipelines.readmission import readmit_files  # noqa: PLC0415 - Kedro takes seconds to import
 
-
-def _checked_again(
-    rows: pl.DataFrame, contract: TableContract | None
-) -> tuple[int, Counter[tuple[str, str, str, str]]]:
-    """How many rows of one table pass, each by itself, and the faults of the others."""
-    as_before = Counter(rows.select("table", "column", "rule", "reason").rows())
-    if contract is None:
-        return 0, as_before
-    single = rows.filter(~pl.col("rule").is_in(_JUDGED_TOGETHER))
-    given = [_object(received) for received in single["received"]]
-    again = single.filter(pl.Series([row is not None for row in given], dtype=pl.Boolean))
-    try:
-        text = text_rows(row for row in given if row is not None)
-        numbers = pl.Series("row_number", range(text.height), pl.Int64)
-        checked = check_batch(Batch("", text, numbers, pl.DataFrame(schema=MALFORMED_SCHEMA)), contract)
-    except ContractError:
-        return 0, as_before
-    left = as_before - Counter(again.select("table", "column", "rule", "reason").rows())
-    return checked.valid.height, left + Counter(checked.quarantined.select("table", "column", "rule", "reason").rows())
-
-
-def _object(received: str) -> dict[str, Any] | None:
-    try:
-        given = json.loads(received, parse_int=Number, parse_float=Number)
-    except ValueError:
-        return None
-    return given if isinstance(given, dict) else None
+    done = readmit_files(portfolio, CONF, table)
+    left = done.tables.quarantined if table is None else done.tables.quarantined.filter(table=table)
+    if not left.height and not done.readmitted:
+        return
+    by_table = ", ".join(f"{count:,} {name}" for name, count in sorted(done.readmitted.items()) if count)
+    yield f"{sum(done.readmitted.values()):,} rows of files re-admitted{f' ({by_table})' if by_table else ''}."
+    yield from _still("rows of files", Counter(left.select("table", "column", "rule", "reason").rows()))
+    if by_table:
+        yield f"Run 'kedro run --env={portfolio.name} --pipeline=features' and what follows for models that know them."

@@ -8,12 +8,13 @@ import polars as pl
 
 from credit_scoring.core.as_text import text_rows
 from credit_scoring.core.contracts import TableContract, received_tables
+from credit_scoring.core.errors import ContractError
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.received import MALFORMED_SCHEMA, Batch
 from credit_scoring.core.row_checks import check_batch
 from credit_scoring.core.table_checks import CheckedTables
 
-_OF_THE_FILE = ("columns", "encoding", "json")
+_OF_THE_FILE = ("columns", "encoding", "json", "quotes")
 """Rules about how a row is written, not what it says: only a corrected file mends these."""
 
 
@@ -30,8 +31,10 @@ def readmit(checked: CheckedTables, portfolio: Portfolio, only: str | None = Non
 
     A row whose name a valid row has, or another set-aside row, stays set aside: nothing says which one is right.
     """
-    valid, left, counts = dict(checked.valid), [], {}
-    for table, contract in received_tables(portfolio).items():
+    contracts = received_tables(portfolio)
+    valid, counts = dict(checked.valid), {}
+    left = [checked.quarantined.filter(~pl.col("table").is_in(list(contracts)))]
+    for table, contract in contracts.items():
         own = checked.quarantined.filter(table=table)
         if table in valid and own.height and only in (None, table):
             rows, own = _rechecked(own, valid[table], contract)
@@ -47,7 +50,11 @@ def _rechecked(
     """Return the rows that may join ``valid``, in its columns, and those that stay set aside."""
     rows, still = [], [set_aside.filter(pl.col("rule").is_in(_OF_THE_FILE))]
     for batch, told in _batches(set_aside.filter(~pl.col("rule").is_in(_OF_THE_FILE))):
-        checked = check_batch(batch, contract)
+        try:
+            checked = check_batch(batch, contract)
+        except ContractError:  # the declaration has columns that these rows came without
+            still.append(told)
+            continue
         taken = _unclaimed(checked.valid, valid, contract.key)
         rows.append(taken)
         clashing = told.join(taken, on=["source", "row_number"], how="anti", maintain_order="left")
