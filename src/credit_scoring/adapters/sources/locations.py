@@ -56,7 +56,8 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as exc:
-        raise ContractError(f"'{name}' is absent. Put it there, or correct its path in the catalog.") from exc
+        looked_for = exc.filename or (str(exc.args[0]) if len(exc.args) == 1 else name)
+        raise ContractError(f"'{looked_for}' is absent. Put it there, or correct its path in the catalog.") from exc
     except PermissionError as exc:
         raise ContractError(f"'{name}' may not be read. Check permissions, or 'credentials' in the catalog.") from exc
     except _DAMAGED as exc:

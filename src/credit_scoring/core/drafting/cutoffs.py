@@ -6,9 +6,9 @@ import numpy as np
 
 from credit_scoring.core.portfolio import Scale
 from credit_scoring.core.scoring import points_at
+from credit_scoring.core.training.options import DevelopmentOptions
 
-FEWEST_OF_EACH_OUTCOME = 30
-"""Of these training makes none on fewer, in the development part."""
+FEWEST_OF_EACH_OUTCOME = DevelopmentOptions().fewest_of_each_outcome
 
 _FEW_BADS = 60
 _REFERENCE_SHARE = 0.1
