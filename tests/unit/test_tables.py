@@ -195,6 +195,16 @@ def test_only_a_portfolio_whose_rows_are_decided_at_different_times_can_begin():
     assert "needs 'as_of: {column: ...}'" in problem.message
 
 
+def test_a_window_that_starts_at_the_clock_cannot_be_held_against_when_outcomes_were_read():
+    declaration = copy.deepcopy(DECLARATION)
+    declaration["as_of"] = {"granularity": "day"}
+    declaration["split"] = {"salt": "s", "development": 0.6, "holdout": 0.2, "stream": 0.2}
+    assert declaration_problems(Portfolio.model_validate(declaration)) == []
+    del declaration["outcome"]["starts"]
+    problems = declaration_problems(Portfolio.model_validate(declaration))
+    assert [problem.path for problem in problems] == [("outcome", "observed")]
+
+
 def test_all_loans_of_a_client_fall_into_the_part_of_the_first():
     applicants = pl.DataFrame(
         {

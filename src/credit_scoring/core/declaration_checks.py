@@ -11,7 +11,7 @@ from credit_scoring.core.problems import Path, Problem, unknown
 
 RESERVED = (
     *("applicant_id", "as_of", "occurred_at", "known_at", "event_number", "is_bad", "label", "part", "points"),
-    *("person", "row_number", "source"),
+    *("person", "row_number", "source", "received", "content", "lookup_key", "event_id", "pushed"),
 )
 """Names that the package's own columns have; no declared column or feature may take one."""
 
@@ -245,6 +245,12 @@ def _time_problems(portfolio: Portfolio) -> Iterator[Problem]:
             ("outcome",),
             "needs 'observed', when the outcomes were read (constant: a day, or column: a date), because rows are "
             "decided at different times and only outcomes whose window was closed by then may be trained on.",
+        )
+    if observed and not (portfolio.as_of.column or portfolio.as_of.constant or portfolio.outcome.starts):
+        yield Problem(
+            ("outcome", "observed"),
+            "cannot be held against a window that starts at the clock: name the column at which it 'starts', or give "
+            "'as_of' a column or a constant.",
         )
 
 
