@@ -14,7 +14,6 @@ from credit_scoring.core.lineage import lineage
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.splitting import assign_parts
 
-
 _PARTED_BY = ("applicant_id", "person", "as_of")
 """What decides the part to which a row belongs."""
 
