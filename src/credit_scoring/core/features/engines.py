@@ -100,11 +100,17 @@ def in_microseconds(table: str, frame: nw.LazyFrame[Any], moments: Mapping[str, 
     return frame.with_columns(**{name: nw.col(column).dt.timestamp("us") for name, column in moments.items()})
 
 
+def beside(rows: nw.LazyFrame[Any], found: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Return applicants' ``rows``, in their order, with what was found of each, missing where nothing was."""
+    if rows.implementation.is_polars():
+        left: pl.LazyFrame = rows.to_native()
+        return nw.from_native(left.join(found.to_native(), on=APPLICANT, how="left", maintain_order="left"))
+    return rows.join(found, on=APPLICANT, how="left")
+
+
 def in_order(computed: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Return rows in the order of the applicants table; PySpark's have none and go by ``applicant_id``."""
-    if computed.implementation.is_pandas():
-        return computed  # a left join keeps the order
-    return computed.sort(APPLICANT)
+    return computed.sort("applicant_id") if computed.implementation in _PYSPARK else computed
 
 
 def collected(computed: nw.LazyFrame[Any]) -> pl.DataFrame:

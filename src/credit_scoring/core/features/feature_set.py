@@ -20,6 +20,7 @@ from credit_scoring.core.facts import Facts
 from credit_scoring.core.features.declared import FeatureDeclaration, PythonFunction, TimeSince, Window
 from credit_scoring.core.features.engines import (
     Frame,
+    beside,
     collected,
     frame_of,
     in_microseconds,
@@ -191,7 +192,7 @@ class FeatureSet:
         for table, declared in self._windows.items():
             if table in tables:
                 found = self._from_events(table, tables[table], decisions)
-                rows = rows.join(found, on=APPLICANT, how="left")
+                rows = beside(rows, found)
             else:
                 rows = rows.with_columns(**{name: nw.lit(None, nw.Float64) for name in declared})
         expressions = RowExpressions(self.features, self.columns)
