@@ -1,9 +1,10 @@
 """Random declarations of features, and random applicants and events for them, as Hypothesis strategies."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import polars as pl
@@ -78,43 +79,64 @@ ROW_FEATURES: dict[str, dict[str, Any]] = {
     "of_ratio": {"difference": {"of": "of_window", "minus": "per_head"}},
 }
 PAID_NOW = {"window": {"table": "payments", "aggregate": "last", "column": "paid_eur"}}
-
-QUARTERS = st.integers(-40, 400).map(lambda number: number / 4)
-DECIMALS = st.integers(-300, 3000).map(lambda number: number / 10)
-BOUNDS = st.fixed_dictionaries(
-    {}, optional={key: st.sampled_from([-1, 0, 0.5, 1, 2]) for key in ("at_least", "at_most", "above", "below")}
-)
-NUMBERS = st.one_of(
-    BOUNDS.filter(bool), st.lists(st.sampled_from([0, 1, 2, 0.5]), min_size=1, max_size=3).map(lambda v: {"one_of": v})
-)
-CHANNELS = st.sampled_from([{"one_of": ["app"]}, {"one_of": ["app", "branch"]}])
-WHERES = {
-    "payments": st.fixed_dictionaries({}, optional={"late_days": NUMBERS, "paid_eur": NUMBERS, "channel": CHANNELS}),
-    "calls": st.fixed_dictionaries({}, optional={"minutes": NUMBERS}),
+ALWAYS = {
+    "paid_now": PAID_NOW,
+    "payments": {"window": {"table": "payments", "aggregate": "count"}},
+    "payments_7d": {"window": {"table": "payments", "aggregate": "count", "days": 7}},
+    "calls_2d": {"window": {"table": "calls", "aggregate": "count", "days": 2, "skip": 1}},
 }
+"""What no random draw may lack: the borders of time show in plain counts."""
+
 NUMBER_COLUMNS = {"payments": ("paid_eur", "late_days"), "calls": ("minutes",)}
+BOUNDS = (-1, 0, 0.5, 1, 2)
 
 
-@st.composite
-def readings(draw: st.DrawFn) -> dict[str, Any]:
-    table = draw(st.sampled_from(["payments", "payments", "calls"]))
-    where = draw(WHERES[table])
-    if draw(st.integers(0, 6)) == 0:
-        return {"time_since": {"table": table, "where": where, "unit": draw(st.sampled_from(["days", "months"]))}}
-    kinds = ["count", "sum", "mean", "min", "max", "last", "trend"] + (["share"] if where else [])
-    window = {"table": table, "aggregate": draw(st.sampled_from(kinds)), "where": where}
-    if window["aggregate"] not in ("count", "share"):
-        window["column"] = draw(st.sampled_from(NUMBER_COLUMNS[table]))
-    spans = {"last": st.integers(1, 3), "days": st.sampled_from(DAYS), "skip": st.integers(0, 2)}
-    return {"window": window | draw(st.fixed_dictionaries({}, optional=spans))}
+def seeded(make: Callable[[Random], Any]) -> st.SearchStrategy[Any]:
+    """Values that ``make`` draws evenly; Hypothesis, left to draw them itself, tries many that hardly differ."""
+    return st.integers(0, 2**32 - 1).map(lambda seed: make(Random(seed)))  # noqa: S311 - not for secrets
 
 
-@st.composite
-def features(draw: st.DrawFn, most: int = 10) -> dict[str, Any]:
+def features(most: int = 10) -> st.SearchStrategy[dict[str, Any]]:
     """Declared features, some of every kind."""
-    windowed = {f"w{number}": reading for number, reading in enumerate(draw(st.lists(readings(), max_size=most)))}
+    return seeded(lambda draw: drawn_features(draw, most))
+
+
+def cases(most_events: int = 12, prefix: str = "") -> st.SearchStrategy["Case"]:
+    """Applicants and events; ``prefix`` begins the applicants' names."""
+    return seeded(lambda draw: drawn_case(draw, most_events, prefix))
+
+
+def drawn_features(draw: Random, most: int) -> dict[str, Any]:
+    windowed = {f"w{number}": drawn_reading(draw) for number in range(draw.randint(most // 2, most))}
     functions = {name: {"python": declared} for name, declared in python_declarations(SOURCE).items()}
-    return {"paid_now": PAID_NOW, **windowed, **ROW_FEATURES, **functions}
+    return {**ALWAYS, **windowed, **ROW_FEATURES, **functions}
+
+
+def drawn_reading(draw: Random) -> dict[str, Any]:
+    table = draw.choice(["payments", "payments", "calls"])
+    where = drawn_where(draw, table)
+    if draw.random() < 0.15:
+        return {"time_since": {"table": table, "where": where, "unit": draw.choice(["days", "months"])}}
+    kinds = ["count", "sum", "mean", "min", "max", "last", "trend"] + (["share"] if where else [])
+    window = {"table": table, "aggregate": draw.choice(kinds), "where": where}
+    if window["aggregate"] not in ("count", "share"):
+        window["column"] = draw.choice(NUMBER_COLUMNS[table])
+    spans = {"last": draw.randint(1, 3), "days": draw.choice(DAYS), "skip": draw.randint(0, 2)}
+    return {"window": window | {key: span for key, span in spans.items() if draw.random() < 0.4}}
+
+
+def drawn_where(draw: Random, table: str) -> dict[str, Any]:
+    where = {column: drawn_condition(draw) for column in NUMBER_COLUMNS[table] if draw.random() < 0.35}
+    if table == "payments" and draw.random() < 0.2:
+        where["channel"] = {"one_of": draw.choice([["app"], ["app", "branch"]])}
+    return where
+
+
+def drawn_condition(draw: Random) -> dict[str, Any]:
+    if draw.random() < 0.3:
+        return {"one_of": draw.sample([0, 1, 2, 0.5, -1], draw.randint(1, 3))}
+    keys = draw.sample(["at_least", "at_most", "above", "below"], draw.choice([1, 1, 2]))
+    return {key: draw.choice(BOUNDS) for key in keys}
 
 
 def declared_portfolio(features: Mapping[str, Any]) -> Portfolio:
@@ -161,41 +183,45 @@ def _event(row: Mapping[str, Any]) -> Event:
 
 MICROSECOND = timedelta(microseconds=1)
 BOUNDARIES = [timedelta(days=days) + shift for days in (0, *DAYS) for shift in (-MICROSECOND, timedelta(), MICROSECOND)]
-AGES = st.one_of(st.sampled_from(BOUNDARIES), st.integers(-8, 400).map(lambda quarter: timedelta(hours=6 * quarter)))
-DELAYS = st.sampled_from([timedelta(), MICROSECOND, timedelta(days=1), timedelta(days=2), timedelta(days=9)])
-AS_OFS = st.sampled_from([AS_OF, AS_OF - timedelta(days=1), AS_OF - timedelta(days=30, hours=5)])
+DELAYS = [timedelta(), MICROSECOND, timedelta(days=1), timedelta(days=2), timedelta(days=9)]
+KNOWN = [-MICROSECOND, timedelta(), MICROSECOND]
+"""Times after a decision at which an event may become known, whenever it occurred."""
+
+AS_OFS = [AS_OF, AS_OF - timedelta(days=1), AS_OF - timedelta(days=30, hours=5)]
+BIRTHS = [None, AS_OF, AS_OF - timedelta(days=9000), AS_OF - timedelta(days=1)]
+KNOWN_TABLES: list[tuple[str, ...]] = [("payments", "calls")] * 5 + [("payments",), ("calls",), ()]
 
 
-@st.composite
-def cases(draw: st.DrawFn, most_events: int = 12, prefix: str = "") -> Case:
-    names = [prefix + name for name in "abc"]
+def drawn_case(draw: Random, most_events: int, prefix: str) -> Case:
     applicants = [
         {
-            "applicant_id": name,
-            "as_of": draw(AS_OFS),
-            "income_eur": draw(st.one_of(st.none(), st.sampled_from([0.0, -7.0, -8.0]), DECIMALS.map(abs))),
-            "dependants": draw(st.one_of(st.none(), st.integers(0, 3), st.just(-9))),
-            "housing": draw(st.sampled_from([None, "owner", "tenant", "other"])),
-            "born_on": draw(st.sampled_from([None, AS_OF, AS_OF - timedelta(days=9000), AS_OF - timedelta(days=1)])),
+            "applicant_id": prefix + name,
+            "as_of": draw.choice(AS_OFS),
+            "income_eur": draw.choice([None, 0.0, -7.0, -8.0, *(draw.randrange(3000) / 10 for _ in range(6))]),
+            "dependants": draw.choice([None, 0, 1, 2, 3, -9]),
+            "housing": draw.choice([None, "owner", "tenant", "other"]),
+            "born_on": draw.choice(BIRTHS),
         }
-        for name in draw(st.permutations(names))
+        for name in draw.sample("abc", 3)
     ]
     as_of = {applicant["applicant_id"]: applicant["as_of"] for applicant in applicants} | {"nobody": AS_OF}
     events = {}
-    for table in draw(st.lists(st.sampled_from(["payments", "calls"]), unique=True)):
-        owners = draw(st.lists(st.sampled_from(sorted(as_of)), max_size=most_events))
-        rows = [_drawn_event(draw, table, owner, as_of[owner]) for owner in owners]
-        events[table] = draw(st.permutations([row | {"event_number": n} for n, row in enumerate(rows)]))
+    for table in draw.choice(KNOWN_TABLES):
+        count = draw.choice([draw.randint(0, 2), most_events // 2, most_events])
+        rows = [_drawn_event(draw, table, draw.choice(sorted(as_of)), as_of) for _ in range(count)]
+        events[table] = draw.sample([row | {"event_number": number} for number, row in enumerate(rows)], count)
     return Case(applicants, events)
 
 
-def _drawn_event(draw: st.DrawFn, table: str, owner: str, as_of: datetime) -> dict[str, Any]:
-    row = {"applicant_id": owner, "occurred_at": as_of - draw(AGES)}
+def _drawn_event(draw: Random, table: str, owner: str, as_of: Mapping[str, datetime]) -> dict[str, Any]:
+    age = draw.choice([draw.choice(BOUNDARIES), timedelta(hours=6 * draw.randint(-8, 400)), timedelta(days=1)])
+    row = {"applicant_id": owner, "occurred_at": as_of[owner] - age}
+    amount = draw.choice([None, draw.randint(-40, 400) / 4, draw.randint(-300, 3000) / 10, draw.choice(BOUNDS)])
     if table == "calls":
-        return row | {"minutes": draw(st.one_of(st.none(), QUARTERS))}
+        return row | {"minutes": amount}
     return row | {
-        "known_at": row["occurred_at"] + draw(DELAYS),
-        "paid_eur": draw(st.one_of(st.none(), st.just(-999.0), QUARTERS, DECIMALS)),
-        "late_days": draw(st.one_of(st.none(), st.integers(-1, 4), st.just(-8))),
-        "channel": draw(st.sampled_from([None, "app", "branch"])),
+        "known_at": draw.choice([row["occurred_at"] + draw.choice(DELAYS), as_of[owner] + draw.choice(KNOWN)]),
+        "paid_eur": draw.choice([amount, amount, amount, -999.0]),
+        "late_days": draw.choice([None, -1, 0, 1, 2, 3, 4, -8]),
+        "channel": draw.choice([None, "app", "branch"]),
     }

@@ -43,7 +43,7 @@ def on_spark(spark: Any, frame: pl.DataFrame) -> Any:
     return spark.createDataFrame(frame.to_arrow())
 
 
-@settings(max_examples=4, phases=[Phase.generate])  # a smaller example would take as long to find as to read
+@settings(max_examples=3, phases=[Phase.generate])  # a smaller example would take as long to find as to read
 @given(features=features(most=6), several=CASES)
 def test_spark_gives_the_same_numbers(spark: Any, features: dict[str, Any], several: tuple[Case, ...]):
     plan = FeatureSet.of(declared_portfolio(features))
