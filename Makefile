@@ -49,7 +49,6 @@ check: $(STAMP) ## ruff, mypy and the import contracts
 bench: $(STAMP) ## run the benchmarks; their results go to benchmarks/results
 	@$(BIN)/python benchmarks/cross_validation.py
 	@$(BIN)/python benchmarks/features.py
-	@$(BIN)/python benchmarks/features.py
 	@$(BIN)/python benchmarks/ingestion.py
 
 format: $(STAMP) ## format and mend what ruff can
