@@ -47,7 +47,7 @@ class InMemoryFactsStore:
             return None
         events = {table: list(rows) for table, rows in given.events.items()}
         own = [e for (name, *_), e in self._pushed.items() if name == portfolio and e.applicant_id == applicant_id]
-        for event in sorted(own, key=lambda event: event.message.order):
+        for event in sorted(own, key=_receipt):
             rows = events.setdefault(event.message.table, [])
             number = max((row.event_number for row in rows), default=-1) + 1
             rows.append(Event(event.occurred_at, number, event.values, known_at=event.known_at))
@@ -86,6 +86,10 @@ class InMemoryFactsStore:
             if not event.agrees_with(held.applicant_id, held.occurred_at, held.values):
                 refused.append(contradicting(event))
         return len(self._pushed) - before, refused
+
+
+def _receipt(event: PushedEvent) -> tuple[int, int, str, str]:
+    return *event.message.order, event.message.source, event.event_id
 
 
 def _quarantine_key(portfolio: str, found: SetAside) -> tuple[str, str, str, str]:

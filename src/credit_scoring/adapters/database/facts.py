@@ -42,8 +42,8 @@ def _now() -> datetime:
 class FactsRepository:
     """``FactsStore`` in the database: what files brought, a whole portfolio at a time, and what was pushed.
 
-    An event that both brought, by its id, counts once, as the files have it: they are validated as a whole, can be
-    corrected, and are what models are trained on. What was pushed stays, whatever is loaded.
+    An event that both brought, by its id, counts once, as the files have it: they are validated as a whole and can be
+    corrected. What was pushed stays, whatever is loaded; training reads both by the same rule (``pushed_tables``).
     """
 
     def __init__(self, engine: Engine, clock: Clock = _now) -> None:
@@ -103,12 +103,14 @@ def _all_events(portfolio: str, applicant_id: str) -> CompoundSelect[Any]:
     """What files brought, in order of its numbers, then what was pushed and no file has, in order of receipt."""
     filed, pushed = events_table.c, pushed_table.c
     told = (filed.event_table, filed.occurred_at, filed.known_at, filed.facts)
-    of_files = select(*told, filed.event_number, literal(0).label("sent_ms"), literal(0).label("sent_number")).where(
+    unsent = literal(0).label("sent_ms"), literal(0).label("sent_number"), literal("").label("source")
+    of_files = select(*told, filed.event_number, *unsent, filed.event_id).where(
         filed.portfolio == portfolio, filed.applicant_id == applicant_id
     )
     same_id = (filed.portfolio == portfolio, filed.event_table == pushed.event_table, filed.event_id == pushed.event_id)
     told = (pushed.event_table, pushed.occurred_at, pushed.known_at, pushed.facts)
-    of_streams = select(*told, literal(None, Integer), pushed.sent_ms, pushed.sent_number).where(
+    sent = pushed.sent_ms, pushed.sent_number, pushed.source
+    of_streams = select(*told, literal(None, Integer), *sent, pushed.event_id).where(
         pushed.portfolio == portfolio, pushed.applicant_id == applicant_id, ~exists().where(*same_id)
     )
     return union_all(of_files, of_streams)
@@ -117,12 +119,17 @@ def _all_events(portfolio: str, applicant_id: str) -> CompoundSelect[Any]:
 def _numbered(rows: list[Row[Any]]) -> list[Event]:
     """Return one table's events from the oldest to the newest; pushed ones are numbered after those of files."""
     last = max((row.event_number for row in rows if row.event_number is not None), default=-1)
-    pushed = sorted((row for row in rows if row.event_number is None), key=lambda row: (row.sent_ms, row.sent_number))
+    pushed = sorted((row for row in rows if row.event_number is None), key=_receipt)
     numbers = {id(row): last + place for place, row in enumerate(pushed, start=1)}
     events = [
         Event(row.occurred_at, numbers.get(id(row), row.event_number), row.facts, known_at=row.known_at) for row in rows
     ]
     return sorted(events, key=lambda event: (event.occurred_at, event.event_number))
+
+
+def _receipt(row: Row[Any]) -> tuple[int, int, str, str]:
+    """Place in the order of receipt; messages of one id come from several streams, and are ordered by their names."""
+    return row.sent_ms, row.sent_number, row.source, row.event_id
 
 
 def _insert(connection: Connection, table: Table, frame: pl.DataFrame, constant: dict[str, str]) -> None:
