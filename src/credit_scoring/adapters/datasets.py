@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from kedro.io import AbstractDataset, DatasetError
 from kedro_mlflow.io.metrics import MlflowMetricsHistoryDataset
 
 from credit_scoring.adapters.database.engine import open_database
+from credit_scoring.adapters.database.pushed_tables import pushed_tables
 from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.adapters.files import read_directory, write_directory
 from credit_scoring.adapters.model_registry import MlflowRegistry
@@ -113,6 +115,29 @@ class RolesDataset(AbstractDataset[None, Roles]):
     def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
         """Refuse: roles are given by registration and promotion."""
         raise DatasetError("Roles are given by registration and promotion, not by saving them.")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"portfolio": self._portfolio}
+
+
+class PushedEventsDataset(AbstractDataset[None, dict[str, pl.LazyFrame]]):
+    """Events that were pushed, by event table, as the records database holds them whenever they are asked for.
+
+    ``filepath`` is the declaration by which they are typed, ``portfolio`` the name under which they were stored.
+    """
+
+    def __init__(self, portfolio: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._portfolio = portfolio
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, pl.LazyFrame]:
+        """Return the tables, in order of receipt; none where there is no database (which reading does not create)."""
+        return pushed_tables(Environment().database_url, self._portfolio, read_portfolio(self._filepath).events)
+
+    def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
+        """Refuse: events are pushed to the stream."""
+        raise DatasetError("Events are pushed to the stream, not saved by a pipeline.")
 
     def _describe(self) -> dict[str, Any]:
         return {"portfolio": self._portfolio}

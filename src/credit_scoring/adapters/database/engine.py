@@ -55,6 +55,19 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine
     return engine
 
 
+def existing_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine | None:
+    """Return the database at ``url`` as it is, neither created nor migrated; None where an embedded one is absent.
+
+    Raises:
+        RecordsError: If the URL cannot be used.
+    """
+    parsed = _parsed(url)
+    path = _embedded_file(parsed)
+    if path and not path.exists():
+        return None
+    return _engine(parsed, path, busy_timeout_s, create=False)
+
+
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
     """Give the database as ``open_database`` does, and close its connections afterwards."""
