@@ -71,8 +71,10 @@ def _digest(contents: Iterable[bytes]) -> str:
 
 
 def _table(content: bytes, path: Path, columns: Iterable[str]) -> pl.DataFrame:
+    """What files brought of a table: pushed events are in the store already, and must not count twice."""
     try:
-        return pl.read_parquet(io.BytesIO(content)).select(columns)
+        rows = pl.read_parquet(io.BytesIO(content))
+        return (rows.filter(~pl.col("pushed")) if "pushed" in rows.columns else rows).select(columns)
     except pl.exceptions.PolarsError as exc:
         raise ContractError(
             f"'{path}' does not hold the declared columns ({type(exc).__name__}). Run 'kedro run' again."

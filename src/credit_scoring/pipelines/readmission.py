@@ -40,4 +40,4 @@ def _run_what_follows(portfolio: Portfolio, conf: Path) -> None:
     bootstrap_project(project)
     created: Any = KedroSession.create(project_path=project, env=portfolio.name)
     with created as session:
-        session.run(pipeline_names=["ingestion"], from_nodes=["summarize_ingestion"])
+        session.run(pipeline_names=["ingestion"], from_nodes=["take_pushed_events"])

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from credit_scoring.core.contracts import APPLICANTS, received_tables
 from credit_scoring.core.errors import ContractError, TooManyQuarantinedError
 from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.pushed_tables import content_hash, unfiled, with_pushed
 from credit_scoring.core.received import schema_drift
 from credit_scoring.core.table_checks import CheckedTables, TableCheck, table_checks
 from credit_scoring.core.tables import (
@@ -40,10 +41,21 @@ def check_tables(
     return table_checks(ChainMap({APPLICANTS: raw_applicants}, raw_tables), portfolio)
 
 
+def take_pushed_events(pushed_events: Mapping[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
+    """Return what was pushed until now; saved, because more may come while the run goes on."""
+    return dict(pushed_events)
+
+
 def summarize_ingestion(
-    checked_tables: CheckedTables, previous_ingestion_summary: Mapping[str, Any], portfolio: Portfolio
+    checked_tables: CheckedTables,
+    taken_pushed_events: Mapping[str, pl.LazyFrame],
+    previous_ingestion_summary: Mapping[str, Any],
+    portfolio: Portfolio,
 ) -> tuple[pl.DataFrame, dict[str, Any], dict[str, float]]:
-    """Return quarantined rows, a summary of what was received, and its numbers as metrics."""
+    """Return quarantined rows, a summary of what was received, and its numbers as metrics.
+
+    The summary tells of 'pushed' events where there are any.
+    """
     quarantined = checked_tables.quarantined
     previous = previous_ingestion_summary.get("tables", {})
     tables = {table: _table_summary(table, checked_tables, portfolio) for table in checked_tables.received}
@@ -54,17 +66,22 @@ def summarize_ingestion(
         _warn_of_other_columns(table, told, previous.get(table, {}).get("columns"))
     totals = {name: sum(t[name] for t in tables.values()) for name in ("rows_in", "rows_valid", "rows_quarantined")}
     labels = _labels(checked_tables, portfolio)
-    summary = {**totals, "dataset_version": _dataset_version(tables), "tables": tables, "outcomes": labels}
-    return quarantined, summary | _by_rule(quarantined), _metrics(totals, tables, labels)
+    pushed = _pushed_summary(checked_tables, taken_pushed_events, portfolio)
+    summary = {**totals, "dataset_version": _dataset_version(tables, pushed), "tables": tables, "outcomes": labels}
+    summary |= {"pushed": pushed} if pushed else {}
+    return quarantined, summary | _by_rule(quarantined), _metrics(totals, tables, labels, pushed)
 
 
 def split_tables(
     checked_tables: CheckedTables,
+    taken_pushed_events: Mapping[str, pl.LazyFrame],
     ingestion_summary: dict[str, Any],
     portfolio: Portfolio,
     options: IngestionOptions,
 ) -> tuple[pl.LazyFrame, dict[str, pl.LazyFrame], pl.LazyFrame, pl.LazyFrame]:
     """Return applications, event tables, outcomes and protected attributes, each a table of its own.
+
+    Event tables hold what files brought, then what was pushed and no file has: their column ``pushed`` says which.
 
     Raises:
         ContractError: If no row of the applicants was received.
@@ -79,9 +96,10 @@ def split_tables(
             worst = "; ".join(f"{r['column'] or 'the whole row'} ({r['rule']})" for r in by_rule[:3])
             raise TooManyQuarantinedError(table, quarantined, rows, options.max_quarantined_share, worst)
     valid = checked_tables.valid
+    files = event_tables(valid, portfolio)
     return (
         application_table(valid, portfolio),
-        event_tables(valid, portfolio),
+        with_pushed(files, unfiled(taken_pushed_events, files, portfolio)),
         outcome_table(valid, portfolio),
         protected_table(valid, portfolio),
     )
@@ -143,15 +161,44 @@ def _labels(checked: CheckedTables, portfolio: Portfolio) -> dict[str, int]:
     return labels
 
 
-def _dataset_version(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a hash of the received content, whatever its file formats or compression."""
+def _pushed_summary(
+    checked: CheckedTables, pushed: Mapping[str, pl.LazyFrame], portfolio: Portfolio
+) -> dict[str, dict[str, Any]]:
+    """Return, by table, how many pushed events came in, how many more the files have too, and of how many applicants.
+
+    ``rows_unmatched`` belong to no valid applicant, who may yet come; ``content`` is a hash of those that came in.
+    """
+    applicants = checked.valid[APPLICANTS].select("applicant_id")
+    found = {}
+    for table, new in unfiled(pushed, event_tables(checked.valid, portfolio), portfolio).items():
+        unmatched = new.select("applicant_id").join(applicants, on="applicant_id", how="anti")
+        frames = [pushed[table].select(pl.len()), new.select(pl.len()), unmatched.select(pl.len())]
+        every, rows, strangers = (count.item() for count in pl.collect_all(frames, engine="streaming"))
+        found[table] = {
+            "rows_pushed": rows,
+            "rows_in_files": every - rows,
+            "rows_unmatched": strangers,
+            "content": content_hash(new),
+        }
+        told = "Table '%s': %s pushed events came in (%s of them of no valid applicant); %s more are in the files too."
+        logger.info(told, table, f"{rows:,}", f"{strangers:,}", f"{every - rows:,}")
+    return found
+
+
+def _dataset_version(tables: Mapping[str, Mapping[str, Any]], pushed: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a hash of the received content, whatever its file formats or compression, and of pushed events if any."""
     content = "".join(f"{table}={told['content']};" for table, told in sorted(tables.items()))
+    content += "".join(f"pushed {t}={told['content']};" for t, told in sorted(pushed.items()) if told["rows_pushed"])
     return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
 
 
 def _metrics(
-    totals: Mapping[str, int], tables: Mapping[str, Mapping[str, Any]], labels: Mapping[str, int]
+    totals: Mapping[str, int],
+    tables: Mapping[str, Mapping[str, Any]],
+    labels: Mapping[str, int],
+    pushed: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, float]:
     by_table = {f"{t}.{name}": told[name] for t, told in tables.items() for name in totals} if len(tables) > 1 else {}
     outcomes = {f"outcomes.{label}": rows for label, rows in labels.items()}
-    return {name: float(count) for name, count in {**totals, **by_table, **outcomes}.items()}
+    came = {f"{table}.rows_pushed": told["rows_pushed"] for table, told in pushed.items()}
+    return {name: float(count) for name, count in {**totals, **by_table, **outcomes, **came}.items()}
