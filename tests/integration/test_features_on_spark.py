@@ -1,7 +1,5 @@
 """The same declarations on PySpark: many random tables at once, since a job costs seconds however small."""
 
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,33 +8,15 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from random_features import Case, cases, declared_portfolio, features
+from spark_session import spark
 
 from credit_scoring.core.errors import FeatureTablesError
 from credit_scoring.core.features.engines import in_polars, with_as_of
 from credit_scoring.core.features.feature_set import FeatureSet
 
-pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="PySpark needs Java, and there is none on PATH")
+__all__ = ["spark"]  # the fixture of every test here
 
 CASES = st.tuples(*(cases(most_events=8, prefix=f"{number}-") for number in range(6)))
-
-
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - seconds that a skipped test need not spend
-
-    options = {
-        "spark.ui.enabled": "false",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.memory": "1g",
-        "spark.sql.session.timeZone": "America/New_York",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark")),
-    }
-    session = SparkSession.builder.master("local[2]").config(map=options).getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    yield session
-    session.stop()
 
 
 def on_spark(spark: Any, frame: pl.DataFrame) -> Any:

@@ -1,7 +1,5 @@
 """The features of a portfolio as one plan: names, order, version, and their computation."""
 
-import hashlib
-import json
 import math
 import threading
 from collections.abc import Iterator, Mapping
@@ -28,12 +26,13 @@ from credit_scoring.core.features.engines import (
     numbered,
     on_one_engine,
 )
-from credit_scoring.core.features.expressions import RowExpressions, layers, moment, raw, special_codes
+from credit_scoring.core.features.expressions import RowExpressions, layers, moment, raw
 from credit_scoring.core.features.moments import AS_OF, KNOWN_AT, OCCURRED_AT
 from credit_scoring.core.features.one_row import OneRow
 from credit_scoring.core.features.past import APPLICANT, EventColumns, past_events
 from credit_scoring.core.features.prepared import PreparedPlan
 from credit_scoring.core.features.python_functions import failed_on_values
+from credit_scoring.core.features.version import feature_set_version
 from credit_scoring.core.features.windows import WindowedFeatures
 from credit_scoring.core.portfolio import Column, EventsTable, Portfolio
 
@@ -42,9 +41,6 @@ APPLICANTS = "applicants"
 
 _THREAD = threading.local()
 _MOST_PLANS = 32
-
-COMPUTATION_VERSION = 1
-"""Part of every feature-set version: raise it when a declared kind changes its meaning."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +77,7 @@ class FeatureSet:
     @cached_property
     def version(self) -> str:
         """Hash of everything that can move a feature's value; what only models and readers use does not count."""
-        wording = {"description", "reason", "unit", "higher_is", "special"}
-        kinds = {
-            name: feature.model_dump(mode="json", exclude=wording, exclude_none=True)
-            for name, feature in self.features.items()
-        }
-        plan: dict[str, object] = {
-            "computation": COMPUTATION_VERSION,
-            "features": list(kinds.items()),
-            "categories": {name: self.columns[name].categories for name in self._columns_read},
-        }
-        # What few portfolios have is named only where it is, so that the others keep their versions.
-        plan |= {name: value for name, value in self._particulars.items() if value}
-        return "fs-" + hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]
+        return feature_set_version(self.features, self.columns, self._columns_read, self._events_read)
 
     def compute(self, applicants: Frame, events: Mapping[str, Frame]) -> pl.DataFrame:
         """Compute every scored feature; training, batch decisions and the service all call this.
@@ -265,25 +249,6 @@ class FeatureSet:
             known_at = declared is not None and declared.known_at is not None
             found[table] = EventColumns(special, texts, known_at)
         return found
-
-    @cached_property
-    def _particulars(self) -> Mapping[str, object]:
-        """What else can move a value: special codes, knowledge times, types that Python functions see."""
-        computed = (feature for feature in self.features.values() if feature.ratio or feature.difference)
-        functions = [feature for feature in self.features.values() if feature.python]
-        operands = {o for feature in (*computed, *functions) for o in feature.operands}
-        special = {o: sorted(special_codes(o, self.features, self.columns)) for o in sorted(operands)}
-        events = {
-            f"{table}.{column}": sorted(codes)
-            for table, read in self._events_read.items()
-            for column, codes in read.columns.items()
-        }
-        types = {o: self.columns[o].type for f in functions for o in f.operands if o in self.columns}
-        return {
-            "special": {name: codes for name, codes in (special | events).items() if codes},
-            "known_at": sorted(table for table, read in self._events_read.items() if read.known_at),
-            "types": types,
-        }
 
 
 def to_matrix(features: pl.DataFrame, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
