@@ -116,6 +116,18 @@ def test_a_movement_sent_twice_counts_once():
     assert checked.quarantined["rule"].unique().to_list() == ["copy"]
 
 
+def test_of_movements_with_one_id_the_first_counts_and_a_later_knowledge_time_is_a_copy():
+    tables = dict(received(3))
+    first = tables["movements"].head(2)
+    known_later = first.head(1).with_columns(loaded_at=pl.lit("2023-01-01"))
+    corrected = first.tail(1).with_columns(amount=pl.lit("1"))
+    tables["movements"] = pl.concat([tables["movements"], known_later, corrected])
+    checked = check(tables)
+    once = event_tables(check(received(3)).valid, LOANS)["movements"].collect()
+    assert event_tables(checked.valid, LOANS)["movements"].collect().equals(once)
+    assert sorted(checked.quarantined["rule"]) == ["copy", "unique"]
+
+
 def labels(portfolio: Portfolio = LOANS, **columns: str) -> list[str | None]:
     checked = check(changed("applicants", **columns), portfolio)
     return outcome_table(checked.valid, portfolio).collect()["label"].unique().to_list()
@@ -178,7 +190,7 @@ def test_rows_decided_before_the_portfolio_begins_are_valid_and_in_no_part():
     portfolio = loans(decided_from=begins)
     checked = check(tables, portfolio)
     assert checked.quarantined.is_empty()
-    applicants = application_table(checked.valid, portfolio).collect()
+    applicants = application_table(checked.valid, portfolio).collect().drop("person")
     parts = assign_parts(applicants, portfolio.split, begins)
     in_scope = applicants.filter(pl.col("as_of").dt.date() >= begins)
     assert 0 < in_scope.height < applicants.height == 300
@@ -219,8 +231,11 @@ def test_all_loans_of_a_client_fall_into_the_part_of_the_first():
             ],
         }
     )
-    parts = assign_parts(applicants, LOANS.split)["part"].to_list()
-    assert parts == ["development", "holdout", "development", "stream", "holdout"]
+    applicants = applicants.vstack(applicants.head(1).with_columns(applicant_id=pl.lit("f")))
+    assert assign_parts(applicants, LOANS.split).rows() == [
+        *(("a", "development"), ("b", "holdout"), ("d", "stream")),
+        ("f", "development"),  # as early as 'a'; 'c' and 'e' are of the same persons, but of a later part's time
+    ]
 
 
 def test_all_loans_of_a_client_fall_into_one_part_by_hash():

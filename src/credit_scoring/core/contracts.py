@@ -30,6 +30,7 @@ class TableContract:
     """What every row of a received table must be.
 
     ``key`` is the checked column that names a row and occurs once; None where rows have no name of their own.
+    ``first_wins`` keeps the first of rows that share a name though they differ: for events, which are sent again.
     ``numbered`` asks for names made of the row's number, under ``applicant_id``. ``missing`` are texts that stand
     for a value that is not known.
     """
@@ -39,6 +40,7 @@ class TableContract:
     key: str | None
     missing: tuple[str, ...] = ()
     numbered: bool = False
+    first_wins: bool = False
     sources: Mapping[str, ReceivedColumn] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +90,7 @@ def events_contract(portfolio: Portfolio, table: str) -> TableContract:
         names.append(ReceivedColumn("event_id", declared.id, _NAME, is_name=True))
     key = "event_id" if declared.id else None
     columns = (*names, *_times(declared), *_declared(declared.columns))
-    return TableContract(table, columns, key, declared.missing)
+    return TableContract(table, columns, key, declared.missing, first_wins=True)
 
 
 def _lookup_contract(table: str, portfolio: Portfolio) -> TableContract:

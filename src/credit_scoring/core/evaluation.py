@@ -110,6 +110,7 @@ class Evaluation:
     bads: int
     without_outcome: int
     part_sizes: dict[str, int]
+    labelled_sizes: dict[str, int]
     calibration_groups: int
     candidates: dict[str, CandidateEvaluation]
     comparison: AucComparison
@@ -155,6 +156,7 @@ def evaluate(first: ModelBundle, second: ModelBundle, holdout: Holdout, options:
         bads=int(holdout.is_bad.sum()),
         without_outcome=holdout.without_outcome,
         part_sizes=dict(holdout.part_sizes),
+        labelled_sizes=dict(holdout.labelled_sizes),
         calibration_groups=options.calibration_groups,
         candidates=judged,
         comparison=compare_auc(holdout.is_bad, -other.points_exact, -one.points_exact),

@@ -301,7 +301,7 @@ class HashSplit(Declared):
 class TimeSplit(Declared):
     """Parts by ``as_of``: development before ``holdout_from``, then holdout, then stream from ``stream_from`` on.
 
-    An applicant with several rows falls into the part of the first.
+    A person with several rows falls into the part of the first; rows from the time of a later part are left out.
     """
 
     by: Literal["time"]

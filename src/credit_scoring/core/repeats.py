@@ -9,6 +9,9 @@ from credit_scoring.core.contracts import TableContract
 Hashes = npt.NDArray[np.uint64]
 
 
+COPY = "copy"
+"""The rule of rows that say nothing new; they break no contract."""
+
 _NAMES_AT_ONCE = 4_000_000
 
 
@@ -35,25 +38,24 @@ def find_repeats(suspects: pl.DataFrame, contract: TableContract) -> pl.DataFram
         suspects: Valid rows whose names are repeated, in the order in which they were received, with ``content``.
         contract: Their table's contract; its ``key`` is the name.
 
-    Of rows that are equal in every column the first is kept; when rows of one name differ, nothing says which one
-    is right, so none is.
+    Of rows that are equal in every column the first is kept. Of events that share an id the first is kept too, and
+    one that only became known at another time is a copy. When other rows of one name differ, nothing says which one
+    is right, so none is kept.
     """
     key = str(contract.key)
     source = contract.sources[key].source
-    copies = suspects.filter(~pl.struct(key, "content").is_first_distinct())
-    once = suspects.filter(pl.struct(key, "content").is_first_distinct())
-    differing = once.filter(pl.col(key).is_duplicated())
-    return pl.concat(
-        [
-            copies.with_columns(
-                column=pl.lit(""),
-                rule=pl.lit("copy"),
-                reason=pl.lit("the row repeats an earlier row in every column; that one was kept"),
-            ),
-            differing.with_columns(
-                column=pl.lit(source),
-                rule=pl.lit("unique"),
-                reason=pl.lit(f"{source} must be unique; differing rows share this one"),
-            ),
-        ]
+    values = [column.name for column in contract.columns if column.name != "known_at"]
+    same = values if contract.first_wins else [key, "content"]
+    is_copy = ~pl.struct(same).is_first_distinct()
+    copies = suspects.filter(is_copy).with_columns(
+        column=pl.lit(""),
+        rule=pl.lit(COPY),
+        reason=pl.lit("the row repeats an earlier row in every column; that one was kept"),
     )
+    once = suspects.filter(~is_copy)
+    if contract.first_wins:
+        differing, told = once.filter(~pl.col(key).is_first_distinct()), "an earlier row has this one, and was kept"
+    else:
+        differing, told = once.filter(pl.col(key).is_duplicated()), "differing rows share this one"
+    reason = pl.lit(f"{source} must be unique; {told}")
+    return pl.concat([copies, differing.with_columns(column=pl.lit(source), rule=pl.lit("unique"), reason=reason)])

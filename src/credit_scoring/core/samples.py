@@ -18,13 +18,14 @@ class Holdout:
 
     ``features`` has ``applicant_id`` and a float32 column per feature, null where missing; ``is_bad`` is
     ``(n,)``, row by row. ``without_outcome`` more belong to the part, neither good nor bad. ``part_sizes`` counts
-    the applicants of every part.
+    the applicants of every part, ``labelled_sizes`` those of them who are good or bad.
     """
 
     features: pl.DataFrame
     is_bad: Labels
     without_outcome: int
     part_sizes: Mapping[str, int]
+    labelled_sizes: Mapping[str, int]
 
 
 def select_holdout(features: pl.DataFrame, parts: pl.DataFrame, outcomes: pl.DataFrame) -> Holdout:
@@ -40,8 +41,13 @@ def select_holdout(features: pl.DataFrame, parts: pl.DataFrame, outcomes: pl.Dat
     """
     own = rows_of_part(features, parts, "holdout")
     rows, is_bad = labelled(own, outcomes)
-    sizes = parts.group_by("part").len().sort("part")
-    return Holdout(rows, is_bad, own.height - rows.height, dict(sizes.iter_rows()))
+    known = outcomes.filter(pl.col("is_bad").is_not_null()).select("applicant_id")
+    labelled_parts = parts.join(known, on="applicant_id", how="semi")
+    return Holdout(rows, is_bad, own.height - rows.height, _sizes(parts), _sizes(labelled_parts))
+
+
+def _sizes(parts: pl.DataFrame) -> dict[str, int]:
+    return dict(parts.group_by("part").len().sort("part").iter_rows())
 
 
 def rows_of_part(features: pl.DataFrame, parts: pl.DataFrame, part: str) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from credit_scoring.core.errors import ContractError, TooManyQuarantinedError
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.pushed_tables import content_hash, unfiled, with_pushed
 from credit_scoring.core.received import schema_drift
+from credit_scoring.core.repeats import COPY
 from credit_scoring.core.table_checks import CheckedTables, TableCheck, table_checks
 from credit_scoring.core.tables import (
     application_table,
@@ -88,12 +89,13 @@ def split_tables(
         TooManyQuarantinedError: If more rows of a table were set aside than ``options`` allow.
     """
     for table, told in ingestion_summary["tables"].items():
-        rows, quarantined = told["rows_in"], told["rows_quarantined"]
+        by_rule = [found for found in ingestion_summary["quarantined_by_rule"] if found["table"] == table]
+        broken = [found for found in by_rule if found["rule"] != COPY]  # a copy breaks nothing
+        rows, quarantined = told["rows_in"], sum(found["rows"] for found in broken)
         if not rows and table == APPLICANTS:
             raise ContractError("The applicants file has a header and no rows. Put the received rows under it.")
         if quarantined > options.max_quarantined_share * rows:
-            by_rule = [r for r in ingestion_summary["quarantined_by_rule"] if r["table"] == table]
-            worst = "; ".join(f"{r['column'] or 'the whole row'} ({r['rule']})" for r in by_rule[:3])
+            worst = "; ".join(f"{found['column'] or 'the whole row'} ({found['rule']})" for found in broken[:3])
             raise TooManyQuarantinedError(table, quarantined, rows, options.max_quarantined_share, worst)
     valid = checked_tables.valid
     files = event_tables(valid, portfolio)
