@@ -3,16 +3,16 @@
 import random
 import struct
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from fractions import Fraction
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from factories import AS_OF, build_applicants, build_events, build_plan, build_portfolio
+from factories import AS_OF, DECLARATION, build_applicants, build_events, build_plan, build_portfolio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_features import PlainReading
 
 from credit_scoring.core.errors import MissingInputsError
 from credit_scoring.core.features.feature_set import FeatureSet, to_matrix
@@ -73,90 +73,9 @@ EVERY_FEATURE |= {
     "late_less_heads": {"difference": {"of": "max_late_days_0_0", "minus": "dependants"}},
 }
 PLAN = build_plan(EVERY_FEATURE)
-
-
-def meets(event: Row, where: Row) -> bool:
-    for column, condition in where.items():
-        value = event[column]
-        if value is None:
-            return False
-        if "at_least" in condition and value < condition["at_least"]:
-            return False
-        if "at_most" in condition and value > condition["at_most"]:
-            return False
-        if "one_of" in condition and value not in condition["one_of"]:
-            return False
-    return True
-
-
-def days_ago(event: Row, as_of: datetime) -> Fraction:
-    return Fraction(int((as_of - event["occurred_at"]).total_seconds()), 86_400)
-
-
-def slope(points: Sequence[tuple[Fraction, Fraction]]) -> float | None:
-    if len({time for time, _ in points}) < 2:
-        return None
-    mean_time = sum(time for time, _ in points) / len(points)
-    mean_value = sum(value for _, value in points) / len(points)
-    above = sum((time - mean_time) * (value - mean_value) for time, value in points)
-    return float(30 * above / sum((time - mean_time) ** 2 for time, _ in points))
-
-
-def naive_window(declared: Row, events: Sequence[Row], as_of: datetime) -> float | None:  # noqa: PLR0911 - a case each
-    """One windowed feature of one applicant, as its documentation reads."""
-    past = [event for event in events if event["occurred_at"] < as_of]
-    newest_first = sorted(past, key=lambda event: (event["occurred_at"], event["event_number"]), reverse=True)
-    skip, last = declared.get("skip", 0), declared.get("last")
-    inside = newest_first[skip:] if last is None else newest_first[skip : skip + last]
-    where = declared.get("where", {})
-    taken = [event for event in inside if meets(event, where)]
-    aggregate = declared["aggregate"]
-    if aggregate == "count":
-        return float(len(taken)) if past else None
-    if aggregate == "share":
-        known = [event for event in inside if all(event[column] is not None for column in where)]
-        return len(taken) / len(known) if known else None
-    given = [event for event in taken if event[declared["column"]] is not None]
-    values = [Fraction(event[declared["column"]]) for event in given]
-    if not values:
-        return None
-    if aggregate == "trend":
-        return slope([(-days_ago(event, as_of), value) for event, value in zip(given, values, strict=True)])
-    if aggregate == "last":
-        return float(values[0])
-    if aggregate == "mean":
-        return float(sum(values)) / len(values)
-    return float({"sum": sum, "min": min, "max": max}[aggregate](values))
-
-
-def naive_feature(name: str, applicant: Row, events: Sequence[Row], features: Mapping[str, Row]) -> float | None:
-    declared = features[name]
-    if "window" in declared:
-        return naive_window(declared["window"], events, applicant["as_of"])
-    if "time_since" in declared:
-        met = [
-            days_ago(event, applicant["as_of"])
-            for event in events
-            if event["occurred_at"] < applicant["as_of"] and meets(event, declared["time_since"].get("where", {}))
-        ]
-        per = 30 if declared["time_since"].get("unit") == "months" else 1
-        return float(min(met)) / per if met else None
-    if "column" in declared:
-        value = applicant[declared["column"]]
-        if declared["column"] == "housing" and value is not None:
-            return float(["owner", "tenant", "other"].index(value))
-        return value
-
-    def operand(word: str) -> float | None:
-        if word in ("income_eur", "dependants"):
-            return applicant[word]
-        return naive_feature(word, applicant, events, features)
-
-    if "ratio" in declared:
-        of, to = operand(declared["ratio"]["of"]), operand(declared["ratio"]["to"])
-        return of / to if of is not None and to is not None and to > 0 else None
-    of, minus = operand(declared["difference"]["of"]), operand(declared["difference"]["minus"])
-    return of - minus if of is not None and minus is not None else None
+PLAINLY = PlainReading(
+    build_portfolio(features={name: {"reason": "R1"} | feature for name, feature in EVERY_FEATURE.items()})
+)
 
 
 def compute(plan: FeatureSet, applicants: pl.DataFrame, events: pl.DataFrame | None) -> pl.DataFrame:
@@ -213,7 +132,7 @@ def assert_plainly_right(plan: FeatureSet, applicants: Sequence[Row], events: Se
     for applicant, got in zip(applicants, computed.iter_rows(named=True), strict=True):
         own = [event for event in events if event["applicant_id"] == applicant["applicant_id"]]
         for name in plan.names:
-            expected = naive_feature(name, applicant | {"as_of": AS_OF}, own, EVERY_FEATURE)
+            expected = PLAINLY.feature(name, applicant | {"as_of": AS_OF}, {"payments": own})
             assert got[name] == (None if expected is None else float(np.float32(expected))), name
 
 
@@ -457,6 +376,9 @@ def test_the_matrix_is_float32_in_the_order_asked_for_with_nan_for_missing():
     np.testing.assert_array_equal(matrix, [[1, np.nan]])
 
 
+PAYMENTS = DECLARATION["events"]["payments"]["columns"]
+
+
 def version(**overrides: Any) -> str:
     return FeatureSet.of(build_portfolio(**overrides)).version
 
@@ -477,6 +399,8 @@ def version(**overrides: Any) -> str:
         {"applicants__columns__city": {"type": "category", "values": ["x", "y"]}},
         {"applicants__columns__income_eur__max": 5},
         {"applicants__columns__housing__source": "H"},
+        {"events__payments__columns__paid_eur__special": {-9: "in dispute"}},  # which no feature reads
+        {"applicants__columns__dependants__special": {}},
     ],
 )
 def test_the_version_stays_while_no_value_can_move(overrides: dict[str, Any]):
@@ -496,6 +420,12 @@ def test_the_version_stays_while_no_value_can_move(overrides: dict[str, Any]):
         {"features__more": {"column": "dependants", "reason": "R2"}},
         {"features__housing": ...},
         {"applicants__columns__housing__values": {"2": "tenant", "1": "owner", "3": "other"}},
+        {"features__late_now__window__days": 30},
+        {"features__late_now__window__where": {"late_days": {"above": 1}}},
+        {"applicants__columns__dependants__special": {-9: "not asked"}},
+        {"events__payments__columns__late_days__special": {-8: "no bill"}},
+        {"events__payments": {"columns": PAYMENTS, "occurred_at": "AT", "known_at": "KNOWN"}},
+        {"features__late_now": {"python": {"reads": ["income_eur"], "source": "0"}, "reason": "R1"}},
     ],
 )
 def test_the_version_changes_when_a_value_can_move(overrides: dict[str, Any]):
@@ -517,3 +447,20 @@ def test_the_shipped_features_hold_for_one_applicant_as_for_all(
         own = events["statements"].filter(pl.col("applicant_id") == one["applicant_id"].item())
         got = plan.compute(one, {"statements": own})
         assert bits(got) == bits(taiwan_features[row])
+
+
+def test_the_version_changes_with_the_source_of_a_function():
+    function = {"python": {"reads": ["income_eur"], "source": "0"}, "reason": "R1"}
+    other = {"python": {"reads": ["income_eur"], "source": "1"}, "reason": "R1"}
+    assert version(features__late_now=function) != version(features__late_now=other)
+
+
+def test_the_version_changes_with_a_type_that_a_function_sees():
+    function = {"python": {"reads": ["dependants"], "source": "0"}, "reason": "R1"}
+    as_number = version(features__late_now=function, applicants__columns__dependants__type="number")
+    assert as_number != version(features__late_now=function)
+
+
+def test_events_table_without_a_knowledge_time_keeps_the_version_of_one_in_the_applicants_rows():
+    own_table = {"columns": PAYMENTS, "occurred_at": "AT"}
+    assert version(events__payments=own_table) == version()
