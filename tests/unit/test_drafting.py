@@ -234,6 +234,42 @@ def test_a_column_that_tells_the_outcome_alone_is_left_out():
     assert "missing alone" in drafted.leaks["closed_on"]
 
 
+def test_a_column_given_for_bad_outcomes_only_is_a_leak_in_any_language():
+    table = loans()
+    bad = [outcome == "defaulted" for outcome in table["outcome"]]
+    sued = [is_bad and n % 2 == 0 for n, is_bad in enumerate(bad)]
+    drafted = draft(
+        table
+        | {
+            "Montante Recuperado": [100 + n % 97 if sued[n] else None for n in range(ROWS)],
+            "Montante 2": [100 + n % 97 if sued[n] else 0 for n in range(ROWS)],
+            "Fase": ["contencioso" if sued[n] else "ab"[n % 2] for n in range(ROWS)],
+            "Quitado em": [None if bad[n] or n % 2 else f"2020-01-{1 + n % 28:02}" for n in range(ROWS)],
+        }
+    )
+    assert set(drafted.leaks) == {"montante_recuperado", "montante_2", "fase", "quitado_em"}
+    assert read(drafted).application_columns.keys() == {"income"}
+    assert "all of them are bad" in drafted.leaks["montante_recuperado"]
+    assert any("LIKELY LEAK" in text for text in column(drafted, "montante_2").seen)
+
+
+def test_a_column_that_nearly_tells_the_outcome_is_worth_a_look():
+    table = loans()
+    drawn = random.Random(5)  # noqa: S311
+    near = [drawn.gauss(2.2 * (outcome == "defaulted"), 1) for outcome in table["outcome"]]
+    drafted = draft(table | {"near": [round(amount) for amount in near]})
+    assert "near" in {feature.name for feature in drafted.features}
+    assert any("near" in note and "suspicious" in note for note in drafted.notes)
+    assert any(text.startswith("LOOK: suspicious") for text in column(drafted, "near").seen)
+
+
+def test_a_grade_without_bad_outcomes_is_only_worth_a_look():
+    table = loans()
+    grade = ["A" if outcome == "repaid" and n % 6 == 0 else "BC"[n % 2] for n, outcome in enumerate(table["outcome"])]
+    assert not draft(table | {"grade": grade}).leaks
+    assert not draft({name: values[:90] for name, values in (table | {"grade": grade}).items()}).notes[1:]
+
+
 def test_honest_columns_of_chance_are_no_leaks():
     drawn = random.Random(3)  # noqa: S311
     noise = {f"noise_{n}": [drawn.randrange(200) for _ in range(ROWS)] for n in range(20)}

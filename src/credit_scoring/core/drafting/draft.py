@@ -20,13 +20,14 @@ from credit_scoring.core.drafting.copies import copies
 from credit_scoring.core.drafting.cutoffs import too_few
 from credit_scoring.core.drafting.dates import DateGuess, has_month_first
 from credit_scoring.core.drafting.keys import KeyGuess, choose_key
-from credit_scoring.core.drafting.leaks import Leak, leak_of
+from credit_scoring.core.drafting.leaks import leak_of
 from credit_scoring.core.drafting.names import valid_names
 from credit_scoring.core.drafting.numbers import NumberGuess, has_decimal_comma
 from credit_scoring.core.drafting.outcomes import OutcomeGuess, find_target, judge_outcome
 from credit_scoring.core.drafting.seen import seen_in
 from credit_scoring.core.drafting.words import is_application_date, is_protected, is_proxy
 from credit_scoring.core.errors import ContractError, DeclarationError
+from credit_scoring.core.leaks import Leak
 
 _MOST_GROUPS = 12
 """Codes of a protected attribute, beyond which it is an amount such as an age."""
