@@ -21,7 +21,7 @@ _TABLE = "row"
 class OneRowFunctions:
     """Some Python features, none of which reads another of them, for one applicant.
 
-    A plan of one row costs about a fifth of a millisecond, however many functions it holds, so none is run without.
+    A plan of one row costs most of a millisecond on a busy machine, so none is run where there are no functions.
     """
 
     def __init__(
