@@ -31,10 +31,10 @@ $(STAMP): requirements.lock pyproject.toml
 run: $(STAMP) ## run all pipelines on PORTFOLIO, from received rows to the built Bento
 	@$(BIN)/kedro run --env=$(PORTFOLIO)
 
-serve: build/bento.tag ## serve the built Bento on 127.0.0.1:PORT
+serve: build/credit_scoring_$(PORTFOLIO).tag ## serve the built Bento on 127.0.0.1:PORT
 	@$(BIN)/credit-scoring serve --portfolio $(PORTFOLIO) --port $(PORT)
 
-build/bento.tag: $(STAMP)
+build/credit_scoring_$(PORTFOLIO).tag: $(STAMP)
 	@test -f $@ || $(MAKE) --no-print-directory run
 
 test: $(STAMP) ## run all tests

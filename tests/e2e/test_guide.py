@@ -64,7 +64,7 @@ def test_the_steps_lead_from_a_file_to_a_bento(checkout: Checkout):
     printed = checkout.run(run)
     assert "credit_scoring_loans, measured on the holdout part" in printed
     assert "make serve PORTFOLIO=loans" in printed
-    assert (checkout.root / "build/bento.tag").read_text().startswith("credit_scoring_loans:")
+    assert (checkout.root / "build/credit_scoring_loans.tag").read_text().startswith("credit_scoring_loans:")
 
 
 def test_the_examples_of_the_declaration_are_sound(tmp_path: Path):

@@ -50,7 +50,7 @@ def built(validated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BENTOML_HOME", str(validated / "bentoml"))
     (validated / "bentoml/bentos/credit_scoring_taiwan_cards/abc").mkdir(parents=True)
     (validated / "build").mkdir()
-    (validated / "build/bento.tag").write_text("credit_scoring_taiwan_cards:abc\n")
+    (validated / "build/credit_scoring_taiwan_cards.tag").write_text("credit_scoring_taiwan_cards:abc\n")
     return validated
 
 
@@ -82,12 +82,13 @@ def test_an_undeclared_portfolio_is_named(project):
 
 
 def test_serve_asks_for_a_bento_first(project):
-    assert_one_line(run("serve"), "build/bento.tag", "make run")
+    assert_one_line(run("serve"), "build/credit_scoring_taiwan_cards.tag", "make run")
 
 
-def test_serve_refuses_the_bento_of_another_portfolio(built):
-    (built / "build/bento.tag").write_text("credit_scoring_other:abc")
-    assert_one_line(run("serve"), "credit_scoring_other:abc", "taiwan_cards")
+def test_serve_asks_for_the_bento_of_its_own_portfolio_whatever_was_built_last(built):
+    (built / "build/credit_scoring_other.tag").write_text("credit_scoring_other:abc")
+    (built / "build/credit_scoring_taiwan_cards.tag").unlink()
+    assert_one_line(run("serve"), "credit_scoring_taiwan_cards.tag", "make run PORTFOLIO=taiwan_cards")
 
 
 def test_serve_tells_that_the_bento_was_deleted(built):

@@ -53,7 +53,7 @@ def test_a_whole_run_warns_of_nothing(first_run):
 
 
 def test_a_whole_run_builds_the_bento_that_its_tag_file_names(ran):
-    name, _, version = (ran.root / "build/bento.tag").read_text().strip().partition(":")
+    name, _, version = (ran.root / f"build/{MODEL}.tag").read_text().strip().partition(":")
     assert name == MODEL
     assert (ran.bentos / "bentos" / name / version / "bento.yaml").is_file()
 
@@ -153,7 +153,7 @@ def test_a_flat_portfolio_runs_by_its_declaration_alone(fresh):
     finished = fresh.run("--env=flat")
     assert finished.code == 0, finished.stderr
     assert "credit_scoring_flat" in finished.stdout
-    assert (fresh.root / "build/bento.tag").read_text().startswith("credit_scoring_flat:")
+    assert (fresh.root / "build/credit_scoring_flat.tag").read_text().startswith("credit_scoring_flat:")
     assert fresh.run("--env=flat", "--pipeline=monitoring").code == 0
 
 

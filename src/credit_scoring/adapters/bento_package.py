@@ -17,8 +17,10 @@ MANIFEST = "package.json"
 STAGE = Path("build/bento")
 """Where the package is staged, below the project when building and below the Bento's sources when serving."""
 
-TAG_FILE = Path("build/bento.tag")
-"""Names the Bento that was built last from this project; other checkouts may build others of the same name."""
+
+def tag_file(bento_name: str) -> Path:
+    """Return the file that names the Bento of a name built last from this project; others may build more of it."""
+    return Path("build") / f"{bento_name}.tag"
 
 
 @dataclass(frozen=True)

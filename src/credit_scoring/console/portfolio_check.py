@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.contracts import received_tables
 from credit_scoring.core.features.feature_set import FeatureSet
-from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.leaks import leak_in
+from credit_scoring.core.portfolio import Column, Portfolio
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.table_checks import CheckedTables
 from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table, with_as_of
@@ -16,6 +18,7 @@ from credit_scoring.pipelines.configuration import DECLARATION, require_portfoli
 from credit_scoring.pipelines.received_rows import checked_rows
 
 CONF = Path("conf")
+_RULES_SHOWN = 10
 
 
 def check_portfolio(name: str) -> str:
@@ -47,8 +50,10 @@ def _rows(checked: CheckedTables, portfolio: Portfolio) -> Iterator[str]:
         valid = checked.valid[table].select(pl.len()).collect().item()
         yield f"  {table}: {received.rows:,} rows received: {valid:,} valid, {set_aside.height:,} set aside"
         by_rule = set_aside.group_by("column", "rule").len("rows").sort("rows", "column", descending=True)
-        for column, rule, rows in by_rule.head(10).iter_rows():
+        for column, rule, rows in by_rule.head(_RULES_SHOWN).iter_rows():
             yield f"    {rows:,} by the rule '{rule}' on {column or 'the whole row'}"
+        if by_rule.height > _RULES_SHOWN:
+            yield f"    and by {by_rule.height - _RULES_SHOWN} more; 'quarantine list' shows all after a run"
         declared = {column.source for column in received_tables(portfolio)[table].columns}
         if undeclared := [name for name in received.columns if name not in declared]:
             yield f"    received and not declared, so left out: {', '.join(undeclared)}"
@@ -83,3 +88,24 @@ def _features(applicants: pl.DataFrame, checked: CheckedTables, portfolio: Portf
             yield f"  {name} is missing for everybody"
         elif features[name].drop_nulls().n_unique() == 1 and not features[name].null_count():
             yield f"  {name} has the same value for everybody"
+    yield from _leaks(features, outcome_table(checked.valid, portfolio), portfolio)
+
+
+def _leaks(features: pl.DataFrame, outcomes: pl.LazyFrame, portfolio: Portfolio) -> Iterator[str]:
+    """Tell of features that nearly tell the outcome alone, although nothing known at the decision does."""
+    known = features.join(outcomes.drop_nulls("is_bad").collect(), on="applicant_id", maintain_order="left")
+    is_bad = known["is_bad"].to_numpy().astype(np.float64)
+    for name in features.columns[1:]:
+        leak = leak_in(_readable(known[name], portfolio.application_columns.get(name)), is_bad)
+        if leak is None or not (leak.sure or leak.auc):
+            continue
+        told = leak.why if leak.auc is None else f"tells the outcome almost alone (AUC {leak.auc:.2f})"
+        yield f"  LOOK: {name} {told.removeprefix('it ')}: is it known only afterwards?"
+
+
+def _readable(values: pl.Series, column: Column | None) -> pl.Series:
+    """Return a feature that is a column as it stands by its categories, so that what is told of it names them."""
+    if column is None or not column.categories:
+        return values
+    named = {float(number): category for number, category in enumerate(column.categories)}
+    return values.cast(pl.Float64).replace_strict(named, default=None, return_dtype=pl.String)

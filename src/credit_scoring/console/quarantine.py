@@ -57,6 +57,8 @@ def listed(shown: Shown) -> Iterator[str]:
                 yield from _as_lines(row, shown)
     if not shown.as_json:
         yield from _summary(rules, shown.limit)
+        if not _quarantine_file(shown.portfolio).exists():
+            yield f"No files of '{shown.portfolio}' were ingested yet: 'kedro run --env={shown.portfolio}' does it."
 
 
 def retried(name: str, table: str | None) -> Iterator[str]:

@@ -5,7 +5,7 @@ import socket
 import sys
 from pathlib import Path
 
-from credit_scoring.adapters.bento_package import TAG_FILE
+from credit_scoring.adapters.bento_package import tag_file
 from credit_scoring.adapters.database.engine import absolute_url
 from credit_scoring.core.errors import BundleError, CreditScoringError
 from credit_scoring.core.roles import model_name
@@ -18,22 +18,20 @@ class PortTakenError(CreditScoringError):
     code = "port_taken"
 
 
-def built_tag(portfolio: str, tag_file: Path = TAG_FILE) -> str:
-    """Return the tag of the Bento that was built last.
+def built_tag(portfolio: str) -> str:
+    """Return the tag of the portfolio's Bento that was built last.
 
     Raises:
-        BundleError: If none was built, or the one that was is another portfolio's.
+        BundleError: If none was built.
     """
+    file = tag_file(model_name(portfolio))
     try:
-        tag = tag_file.read_text(encoding="utf-8").strip()
+        return file.read_text(encoding="utf-8").strip()
     except OSError as exc:
-        raise BundleError(f"No Bento is built: '{tag_file}' is absent. Run 'make run' first.") from exc
-    if tag.partition(":")[0] != model_name(portfolio):
         raise BundleError(
-            f"The Bento that was built last is '{tag}', not one of portfolio '{portfolio}'. Run "
-            f"'kedro run --env={portfolio}' to build its Bento, or serve with the other '--portfolio'."
-        )
-    return tag
+            f"No Bento of '{portfolio}' is built: '{file}' is absent. Run 'make run PORTFOLIO={portfolio}' first, or "
+            f"serve another portfolio with '--portfolio'."
+        ) from exc
 
 
 def require_stored(tag: str) -> None:

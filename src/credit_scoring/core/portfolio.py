@@ -79,7 +79,7 @@ class Column(Declared):
     @classmethod
     def _codes_as_text(cls, values: object) -> object:
         """Read a list as categories that are received under their own name, and codes as text."""
-        if isinstance(values, list):
+        if isinstance(values, list) and all(isinstance(value, str | int | float) for value in values):
             return {str(value): str(value) for value in values}
         if isinstance(values, dict):
             return {str(code): category for code, category in values.items()}

@@ -100,7 +100,10 @@ def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseMod
         applicant_id=(Identifier, Field(description="names the applicant, whose arm of the experiment never changes")),
         as_of=(Moment | None, Field(None, description="use facts strictly before this moment; never in the future")),
         application=(application | None, Field(None, description="fields inline; without it, stored facts are used")),
-        events=(events | None, Field(None, description="events inline; a table that is absent is unknown")),
+        events=(
+            events | None,
+            Field(None, description="events inline; of a table that is absent or empty nothing is known"),
+        ),
     )
 
 
@@ -171,7 +174,9 @@ def _rows(table: str, champion: EventsTable | None, challenger: EventsTable | No
         times["known_at"] = NotRequired[Annotated[Moment, told]]
     columns = [declared.usable_columns if declared else {} for declared in (champion, challenger)]
     row = _object(f"{table.title()}Row", times | _union(*columns))
-    details = Field(description=f"rows of '{table}'; absent is unknown, [] is none")
+    details = Field(
+        description=f"rows of '{table}', each counted as often as it is sent; absent or empty: nothing is known"
+    )
     return NotRequired[Annotated[list[row], details]]  # type: ignore[valid-type] # made here, so mypy cannot know it
 
 

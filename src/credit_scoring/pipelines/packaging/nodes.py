@@ -5,7 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
-from credit_scoring.adapters.bento_package import STAGE, TAG_FILE, stage_package
+from credit_scoring.adapters.bento_package import STAGE, stage_package, tag_file
 from credit_scoring.adapters.model_registry import MlflowRegistry
 from credit_scoring.core.errors import BundleError
 from credit_scoring.core.portfolio import Portfolio
@@ -43,5 +43,5 @@ def build_bento(staged_package: dict[str, Any]) -> dict[str, Any]:
             f"'bentoml build' made '{tag}', not a Bento named '{staged_package['bento_name']}': another run staged its "
             f"package meanwhile. Run 'kedro run --pipeline=packaging' again."
         )
-    TAG_FILE.write_text(f"{tag}\n", encoding="utf-8")
+    tag_file(staged_package["bento_name"]).write_text(f"{tag}\n", encoding="utf-8")
     return {**staged_package, "bento": tag}
