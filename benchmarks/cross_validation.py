@@ -20,9 +20,10 @@ from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.calibration import Z_95, fit_affine
 from credit_scoring.core.discrimination import auc
 from credit_scoring.core.errors import CreditScoringError
+from credit_scoring.core.features.engines import with_as_of
 from credit_scoring.core.features.feature_set import FeatureSet, to_matrix
 from credit_scoring.core.scoring import score
-from credit_scoring.core.tables import application_table, event_tables, outcome_table, with_as_of
+from credit_scoring.core.tables import application_table, event_tables, outcome_table
 from credit_scoring.core.training.candidates import fit_candidate
 from credit_scoring.core.training.development import Development, labelled
 from credit_scoring.core.training.options import CandidateOptions

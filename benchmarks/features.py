@@ -23,10 +23,11 @@ from tqdm import tqdm
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.facts import Event, Facts
+from credit_scoring.core.features.engines import with_as_of
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.table_checks import check_rows
-from credit_scoring.core.tables import application_table, event_tables, midnight, with_as_of
+from credit_scoring.core.tables import application_table, event_tables, midnight
 
 LARGEST_RATIO = 1.3
 MOST_MICROSECONDS = 1_000

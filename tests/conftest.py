@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, settings
 from servers import postgres_url, redis_url, s3_server
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
+from credit_scoring.core.features.engines import with_as_of
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import Matrix, ModelBundle
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.table_checks import CheckedTables, check_rows
-from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table, with_as_of
+from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table
 from credit_scoring.core.training.candidates import fit_candidate
 from credit_scoring.core.training.development import Development, development_part
 from credit_scoring.core.training.options import BoostedTreesOptions, CandidateOptions, ScorecardOptions

@@ -7,9 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from credit_scoring.core.features.engines import with_as_of
 from credit_scoring.core.features.feature_set import FeatureSet
+from credit_scoring.core.parsing import MOMENT, column_type
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.tables import MOMENT, column_type, with_as_of
 
 AS_OF = datetime(2020, 6, 1, tzinfo=UTC)
 

@@ -8,12 +8,13 @@ import polars as pl
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.contracts import received_tables
+from credit_scoring.core.features.engines import with_as_of
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.leaks import leak_in
 from credit_scoring.core.portfolio import Column, Portfolio
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.table_checks import CheckedTables
-from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table, with_as_of
+from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table
 from credit_scoring.pipelines.configuration import DECLARATION, require_portfolio
 from credit_scoring.pipelines.received_rows import checked_rows
 

@@ -114,7 +114,7 @@ def _codes(values: pl.Series) -> Codes:
 
 def _pure(values: pl.Series, is_bad: Floats) -> Leak | None:
     """States whose rows all ended alike, where by the share of that outcome this is absurd for chance."""
-    found: Leak | None = None
+    found: dict[tuple[bool, bool], Leak] = {}
     for state in _states(values, is_bad):
         if state.rows < _FEWEST_ALIKE or state.bads not in (0, state.rows):
             continue
@@ -124,10 +124,8 @@ def _pure(values: pl.Series, is_bad: Floats) -> Leak | None:
             continue
         sure = state.rows >= share * of_all * len(is_bad)
         leak = Leak(f"it is {state.told} in {state.rows:,} rows, and all of them are {outcome}", sure)
-        if sure:
-            return leak
-        found = found or leak
-    return found
+        found.setdefault((sure, outcome == "bad"), leak)
+    return found[max(found)] if found else None
 
 
 def _states(values: pl.Series, is_bad: Floats) -> Iterator[_State]:

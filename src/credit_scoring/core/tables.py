@@ -13,8 +13,6 @@ from credit_scoring.core.portfolio import AsOf, Column, EventsTable, Portfolio
 Valid = Mapping[str, pl.LazyFrame]
 """Valid rows of every received table, under the names that its contract gives to columns."""
 
-__all__ = ["MOMENT", "column_type"]
-
 
 def applicant_rows(valid: Valid, portfolio: Portfolio) -> pl.LazyFrame:
     """Return the applicants' rows with the columns of every lookup, and ``as_of`` where a column holds it."""
@@ -88,11 +86,6 @@ def unmatched_rows(valid: Valid, portfolio: Portfolio) -> dict[str, int]:
         left[table] = rows.filter(pl.col(f"_{table}").is_null() & pl.col(lookup.by).is_not_null())
     counted = pl.collect_all([frame.select(pl.len()) for frame in left.values()], engine="streaming")
     return {table: count.item() for table, count in zip(left, counted, strict=True)}
-
-
-def with_as_of(applicants: pl.DataFrame, moment: datetime) -> pl.DataFrame:
-    """Return ``applicants`` with the decision moment of the whole run as ``as_of``."""
-    return applicants.with_columns(as_of=pl.lit(moment).cast(MOMENT))
 
 
 def truncated(moment: pl.Expr, as_of: AsOf) -> pl.Expr:
