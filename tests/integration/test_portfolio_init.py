@@ -172,6 +172,31 @@ def test_what_cannot_be_drafted_is_told_in_one_line(project, content, options, t
     assert not list(Path("conf").glob("*/portfolio.yml"))
 
 
+def test_a_feature_that_tells_the_outcome_is_told_by_the_check(project):
+    rows = [row | {"Montante": "", "Fase": "ab"[n % 2], "Perda": str(n % 3)} for n, row in enumerate(loans())]
+    for n, row in enumerate(rows):
+        if row["Outcome"] == "default":
+            row.update({"Perda": str(7 + n % 3)} | ({"Montante": str(n), "Fase": "contencioso"} if n % 2 else {}))
+    lines = [",".join(row.values()) for row in rows]
+    Path("loans.csv").write_text("\n".join([",".join(rows[0]), *lines]), encoding="utf-8")
+    told = run("portfolio", "init", "loans.csv", "--target", "Outcome")
+    assert told.stdout.count("LIKELY LEAK, left out") == 3
+    declaration = Path("conf/loans/portfolio.yml")
+    text = declaration.read_text(encoding="utf-8")
+    lines = [
+        line if line.lstrip().startswith("outcome:") else line.replace(", after_outcome: true", "")
+        for line in text.splitlines()
+    ]
+    declaration.write_text("\n".join(lines), encoding="utf-8")
+    result = run("portfolio", "check", "loans")
+    assert result.exit_code == 0, result.stderr
+    checked = result.stdout
+    assert "LOOK: montante is given in 40 rows, and all of them are bad: is it known only afterwards?" in checked
+    assert "LOOK: fase is 'contencioso' in 40 rows" in checked
+    assert "LOOK: perda tells the outcome almost alone (AUC 1.00)" in checked
+    assert checked.count("LOOK") == 3
+
+
 @pytest.mark.parametrize(
     ("path", "target", "bads", "words"),
     [
@@ -187,7 +212,9 @@ def test_public_data_are_understood_and_no_row_is_set_aside(project, path, targe
     assert told.exit_code == 0, told.stderr
     assert all(word in told.stdout for word in (bads, *words))
     assert "aside" not in told.stdout
-    assert ", 0 set aside" in run("portfolio", "check", "drafted").stdout
+    checked = run("portfolio", "check", "drafted").stdout
+    assert ", 0 set aside" in checked
+    assert "LOOK" not in checked
 
 
 def test_a_drafted_portfolio_runs_as_it_stands(tmp_path, monkeypatch):
