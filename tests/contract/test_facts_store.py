@@ -10,7 +10,7 @@ from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.memory import InMemoryFactsStore
 from credit_scoring.core.errors import RecordsError
 from credit_scoring.core.facts import Event, Facts
-from credit_scoring.core.tables import MOMENT
+from credit_scoring.core.parsing import MOMENT
 from credit_scoring.ports import FactsStore
 
 APRIL, MAY = datetime(2005, 4, 30, tzinfo=UTC), datetime(2005, 5, 31, 12, 30, tzinfo=UTC)
