@@ -200,13 +200,32 @@ def test_the_name_of_the_target_tells_what_one_means():
     [
         (["a"] * 40, "one value only"),
         ([None] * 40, "always missing"),
-        ([str(n) for n in range(40)], "different values"),
+        ([f"v{n}" for n in range(40)], "different values"),
+        ([str(n) for n in range(40)], "--bad-above"),
         (["a", "b", "c", "d"] * 10, "--bad"),
     ],
 )
 def test_a_target_without_two_outcomes_is_refused(outcomes, told):
     with pytest.raises(DeclarationError, match=told):
         draft({"x": list(range(0, 120, 3)), "outcome": outcomes})
+
+
+def test_amounts_such_as_days_late_are_bad_above_a_number():
+    late = [0 if n % 3 else n % 253 for n in range(ROWS)]
+    with pytest.raises(DeclarationError, match=r"from 0 to 25\d\..*--bad-above 30"):
+        draft(loans(late=late), "late")
+    drafted = draft(loans(late=[None, *late[1:]]), "late", bad_above=90)
+    portfolio = read(drafted)
+    assert (portfolio.outcome.bad.above, portfolio.outcome.good.at_most) == (90, 90)
+    assert drafted.outcome.bads == sum(days > 90 for days in late[1:])
+    assert drafted.outcome.judged == ROWS - 1
+    assert portfolio.applicants.columns["late"].type == "integer"
+    with pytest.raises(DeclarationError, match="No row of 'late' is above 999"):
+        draft(loans(late=late), "late", bad_above=999)
+    with pytest.raises(DeclarationError, match="holds no numbers"):
+        draft(loans(), bad_above=30)
+    with pytest.raises(DeclarationError, match="one of them"):
+        draft(loans(late=late), "late", bad_above=30, bad=("1",))
 
 
 def test_an_absent_target_or_bad_value_is_named_with_the_nearest():

@@ -103,6 +103,9 @@ def init(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     name: Annotated[str | None, typer.Option(help="Name of the portfolio; by default that of the file.")] = None,
     key: Annotated[str | None, typer.Option(help="Column that names the applicant.")] = None,
     bad: Annotated[list[str] | None, typer.Option(help="A value of the target that is bad; may be repeated.")] = None,
+    bad_above: Annotated[
+        float | None, typer.Option(help="Number of the target, such as days late, above which an outcome is bad.")
+    ] = None,
     as_of: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of decision of all rows; by default today.")
     ] = None,
@@ -117,7 +120,7 @@ def init(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 
     day = as_of.date() if as_of else None
     given = GivenOptions(delimiter, encoding, False if no_header else None)
-    typer.echo(init_portfolio(file, InitOptions(target, name, key, tuple(bad or ()), day, force, given)))
+    typer.echo(init_portfolio(file, InitOptions(target, name, key, tuple(bad or ()), bad_above, day, force, given)))
 
 
 OneTable = Annotated[str | None, typer.Option("--table", help="Only rows of this table.")]

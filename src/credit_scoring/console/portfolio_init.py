@@ -46,6 +46,7 @@ class InitOptions:
     name: str | None = None
     key: str | None = None
     bad: tuple[str, ...] = ()
+    bad_above: float | None = None
     as_of: date | None = None
     force: bool = False
     file: GivenOptions = field(default_factory=GivenOptions)
@@ -66,7 +67,7 @@ def init_portfolio(path: Path, options: InitOptions, today: date | None = None) 
     if other is not None:
         file, received = other, read_rows(other)
     today = today or datetime.now(UTC).date()
-    wishes = Wishes(name, options.target, options.key, options.bad, options.as_of)
+    wishes = Wishes(name, options.target, options.key, options.bad, options.bad_above, options.as_of)
     draft = draft_portfolio(received.rows, wishes, today, received.whole)
     declaration = render(draft, path.name, _command())
     portfolio = parse_portfolio(declaration, str(CONF / name / DECLARATION), expected_name=name)
@@ -165,15 +166,22 @@ def _told(draft: Draft, file: ReceivedFile, received: ReceivedRows, path: Path) 
 
 def _told_of_outcome(draft: Draft) -> Iterator[str]:
     outcome, rules = draft.outcome, draft.outcome.rules()
-    shown = {label: _listed([str(value) for value in values]) for label, values in rules.items()}
+    option = "--bad" if outcome.above is None else "--bad-above"
+    shown = {label: _shown(rule) for label, rule in rules.items()}
     yield f"  outcome:   {outcome.source}; bad is {shown.pop('bad')}, good is {shown.pop('good')}, {outcome.why}"
-    yield f"             {outcome.bads:,} bad of {outcome.judged:,}, {outcome.bad_rate:.1%}; if that is wrong: --bad"
+    yield f"             {outcome.bads:,} bad of {outcome.judged:,}, {outcome.bad_rate:.1%}; if that is wrong: {option}"
     for label, values in shown.items():
         yield f"             {label}: {values} ({outcome.counts[label]:,} rows)"
     if outcome.distinct.missing:
         yield f"             not known in {outcome.distinct.missing:,} rows"
     if not outcome.sure:
         yield f"  LOOK FIRST: which value of {outcome.source} is bad is not certain"
+
+
+def _shown(rule: list[object] | dict[str, float]) -> str:
+    if isinstance(rule, dict):
+        return " and ".join(f"{bound.replace('_', ' ')} {number:g}" for bound, number in rule.items())
+    return _listed([str(value) for value in rule])
 
 
 def _listed(names: "list[str] | tuple[str, ...]") -> str:

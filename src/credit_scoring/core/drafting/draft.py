@@ -41,6 +41,7 @@ class Wishes:
     target: str | None = None
     key: str | None = None
     bad: tuple[str, ...] = ()
+    bad_above: float | None = None
     as_of: date | None = None
 
 
@@ -107,7 +108,8 @@ def draft_portfolio(rows: pl.DataFrame, wishes: Wishes, today: date, whole: bool
         raise ContractError("The file has a header and no rows, so there is nothing to look at. Ask for it again.")
     guessed = _guess_all(rows)
     target = find_target(rows.columns, wishes.target, guessed)
-    outcome = judge_outcome(target, next(c.distinct for c in guessed if c.source == target), wishes.bad)
+    received = next(column.distinct for column in guessed if column.source == target)
+    outcome = judge_outcome(target, received, wishes.bad, wishes.bad_above)
     key = choose_key(guessed, target, wishes.key)
     names = valid_names((source for source in rows.columns if source != key.key), RESERVED)
     others = [column for column in guessed if column.source not in (target, key.key)]

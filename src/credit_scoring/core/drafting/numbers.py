@@ -59,6 +59,10 @@ class NumberGuess:
             about["thousands"] = self.thousands
         return about
 
+    def values_of(self, distinct: Distinct) -> pl.Series:
+        """Return the number that each text means, null where none."""
+        return _values(distinct, (self.decimal, self.thousands))
+
     @property
     def listed(self) -> tuple[float, ...]:
         """The amounts when they are few and whole, so that they may be codes; else nothing."""

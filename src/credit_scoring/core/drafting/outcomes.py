@@ -1,15 +1,16 @@
 """Which column tells the outcome, and which of its values are bad, good, or neither."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from credit_scoring.core.drafting.columns import GuessedColumn
 from credit_scoring.core.drafting.distinct import Distinct
-from credit_scoring.core.drafting.missing_values import never_values
+from credit_scoring.core.drafting.missing_values import Codes, never_values
 from credit_scoring.core.drafting.names import normalised
+from credit_scoring.core.drafting.numbers import NumberGuess, guess_numbers
 from credit_scoring.core.drafting.words import is_target, is_yes, name_says, value_says
 from credit_scoring.core.errors import DeclarationError, nearest
 
@@ -23,6 +24,7 @@ class OutcomeGuess:
 
     ``labels`` has 'bad', 'good', 'indeterminate' or 'excluded' for each text; ``why`` tells what that was read from,
     and ``sure`` whether it was read at all rather than supposed. ``missing`` are texts that mean not known.
+    Of amounts such as days late those ``above`` a number are bad.
     """
 
     source: str
@@ -32,6 +34,8 @@ class OutcomeGuess:
     sure: bool
     missing: tuple[str, ...] = ()
     whole: bool = False
+    above: float | None = None
+    amounts: NumberGuess | None = None
     counts: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +61,9 @@ class OutcomeGuess:
 
     def column(self) -> dict[str, Any]:
         """Return the target's keys as a column."""
+        if self.amounts is not None:
+            nullable = {"nullable": True} if self.distinct.missing else {}
+            return self.amounts.declared() | nullable | {"after_outcome": True}
         about: dict[str, Any] = {"type": "integer" if self.whole else "category"}
         if self.whole:
             numbers = [int(float(text)) for text in self.labels]
@@ -69,8 +76,10 @@ class OutcomeGuess:
             about["nullable"] = True
         return about | {"after_outcome": True}
 
-    def rules(self) -> dict[str, list[Any]]:
-        """Return the values of each label, as 'outcome' declares them."""
+    def rules(self) -> dict[str, Any]:
+        """Return the values of each label, or bounds of them, as 'outcome' declares them."""
+        if self.above is not None:
+            return {"bad": {"above": self.above}, "good": {"at_most": self.above}}
         found: dict[str, list[Any]] = {}
         for text, label in self.labels.items():
             value = int(float(text)) if self.whole else text
@@ -111,12 +120,14 @@ def _candidates(columns: Sequence[GuessedColumn]) -> list[str]:
     return [c.source for c in sorted(likely, key=rank, reverse=True)[:_LISTED]]
 
 
-def judge_outcome(source: str, distinct: Distinct, bad: Sequence[str]) -> OutcomeGuess:
-    """Return which values are bad and which good, by ``bad``, else by their words, else by which is rarer.
+def judge_outcome(source: str, distinct: Distinct, bad: Sequence[str], bad_above: float | None = None) -> OutcomeGuess:
+    """Return which values are bad and which good, by ``bad`` or ``bad_above``, else by words, else by which is rarer.
 
     Raises:
         DeclarationError: If all is missing, there is one value only, there are too many, or nothing tells which is bad.
     """
+    if bad_above is not None:
+        return _by_amount(source, distinct, bad, bad_above)
     missing = never_values(distinct)
     known = distinct.without(missing)
     _require_outcomes(source, known, bad)
@@ -144,11 +155,42 @@ def _require_outcomes(source: str, known: Distinct, bad: Sequence[str]) -> None:
             f"column with --target, or bring rows with both."
         )
     if len(known) > _MOST_OUTCOMES and not bad:
+        amounts = guess_numbers(known)
+        if amounts is not None and len(amounts.numbers) > 1:
+            raise DeclarationError(
+                f"'{source}' has {len(amounts.numbers):,} different numbers, from {min(amounts.numbers):g} to "
+                f"{max(amounts.numbers):g}. If they are days late or the like, name the number above which an outcome "
+                f"is bad, for instance --bad-above 30; else name another column with --target."
+            )
         raise DeclarationError(
             f"'{source}' has {len(known):,} different values, which is no outcome of the kind good or bad. Name "
-            f"another column with --target, name its bad values with --bad, or make such a column, for instance from "
-            f"days late."
+            f"another column with --target, or name its bad values with --bad."
         )
+
+
+def _by_amount(source: str, distinct: Distinct, bad: Sequence[str], above: float) -> OutcomeGuess:
+    """Return amounts above a number as bad and all others as good; what is no amount is not known."""
+    amounts = guess_numbers(distinct)
+    if bad or amounts is None:
+        raise DeclarationError(
+            f"--bad names bad values of '{source}', and --bad-above the number above which all are; give one of them."
+            if bad
+            else f"'{source}' holds no numbers, so none is above {above:g}. Name its bad values with --bad instead."
+        )
+    values = amounts.values_of(distinct)
+    special = distinct.texts.filter(values.is_in(list(amounts.codes.special)))
+    amounts = replace(amounts, codes=Codes(), missing_codes=(*amounts.missing_codes, *special))
+    known = distinct.without((*amounts.missing, *amounts.missing_codes))
+    values = amounts.values_of(known)
+    known, values = known.where(values.is_not_null()), values.drop_nulls()
+    labels = {text: "bad" if value > above else "good" for text, value in zip(known.texts, values, strict=True)}
+    for label, side in (("bad", "above"), ("good", "at most")):
+        if label not in labels.values():
+            raise DeclarationError(
+                f"No row of '{source}' is {side} {above:g}; it goes from {min(amounts.numbers):g} to "
+                f"{max(amounts.numbers):g}. Name a number between them with --bad-above."
+            )
+    return OutcomeGuess(source, known, labels, "as asked for", sure=True, above=above, amounts=amounts)
 
 
 def _is_whole(text: str) -> bool:
