@@ -61,6 +61,13 @@ def test_a_number_with_declared_marks_is_read_and_one_with_others_is_not(text: s
     assert read([text], type="number", decimal=",", thousands=".") == [number]
 
 
+@pytest.mark.parametrize("space", [" ", "\u00a0", "\u202f", "\u2009"])
+def test_a_declared_space_is_any_that_spreadsheets_group_thousands_by(space: str):
+    texts = [f"1{space}234,5", f"-1{space}000{space}000", f"1{space}23", "1.234"]
+    assert read(texts, type="number", decimal=",", thousands=" ") == [1234.5, -1e6, None, None]
+    assert read([f"1{space}234"], type="number", decimal=",", thousands=".") == [None]
+
+
 @pytest.mark.parametrize(("text", "category"), [("1", "one"), ("1.0", "one"), ("1.5", None), ("01", "o"), ("11", None)])
 def test_a_code_is_read_as_declared_also_where_a_spreadsheet_made_a_number_of_it(text: str, category: str | None):
     assert read([text], type="category", values={"1": "one", "01": "o"}) == [category]

@@ -15,7 +15,9 @@ HEAD_BYTES = 1_000_000
 _RECORDS = 300
 _DELIMITERS = (",", ";", "\t", "|", " ", WHITESPACE, ":", "^", "~")
 _RIVALS = ";\t|"
-_NUMERIC = re.compile(r"[+-]?[$€£]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
+_NUMERIC = re.compile(
+    r"[+-]?[$€£]?(\d[\d.,' \u00a0\u202f\u2009]*|[.,]\d+)([eE][+-]?\d+)?%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*"
+)
 _BOMS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",

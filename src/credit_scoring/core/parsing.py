@@ -10,6 +10,9 @@ MOMENT = pl.Datetime("us", "UTC")
 _INTEGER = r"^[+-]?\d+$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WHOLE = r"^([+-]?\d+)\.0*$"
+_SPACE = "[ \u00a0\u202f\u2009]"
+"""Spaces that group thousands: spreadsheets write those that do not break a line."""
+
 _ISO_OFFSET = r"(?i:z|[+-]\d\d:?\d\d)$"
 _ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
 _ISO_OFFSET_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
@@ -51,11 +54,16 @@ def _plain_number(text: pl.Expr, column: Column) -> pl.Expr:
     """The number with a point and no grouping; null where groups are not of three digits."""
     if column.thousands is None and column.decimal == ".":
         return text
-    mark, point = (f"\\{m}" if m in ".'" else m for m in (column.thousands or "", column.decimal))
+    mark = _SPACE if column.thousands == " " else _literally(column.thousands or "")
+    point = _literally(column.decimal)
     grouped = rf"\d{{1,3}}({mark}\d{{3}})+|" if column.thousands else ""
     shape = rf"^[+-]?({grouped}\d*)({point}\d*)?([eE][+-]?\d+)?$"
-    bare = text.str.replace_all(column.thousands, "", literal=True) if column.thousands else text
+    bare = text.str.replace_all(mark, "") if column.thousands else text
     return pl.when(text.str.contains(shape)).then(bare.str.replace(column.decimal, ".", literal=True))
+
+
+def _literally(mark: str) -> str:
+    return f"\\{mark}" if mark and mark in ".'" else mark
 
 
 def _number(text: pl.Expr, column: Column) -> pl.Expr:
