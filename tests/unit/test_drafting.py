@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from credit_scoring.adapters.portfolio_file import parse_portfolio
-from credit_scoring.core.drafting.columns import guess_column
+from credit_scoring.core.drafting.columns import TextGuess, guess_column
 from credit_scoring.core.drafting.cutoffs import draft_cutoffs, draft_reference_size, draft_split, small_sample_options
 from credit_scoring.core.drafting.draft import Draft, DraftedColumn, Wishes, draft_portfolio
 from credit_scoring.core.drafting.names import normalised, valid_names
@@ -104,6 +104,42 @@ def test_several_negative_states_beside_amounts_are_special():
     keys = declared([-9, -8, -7] * 10 + list(range(100)))
     assert list(keys["special"]) == [-9, -8, -7]
     assert keys["min"] == 0
+
+
+def test_several_frequent_sentinels_far_below_all_others_are_special():
+    keys = declared([-99] * 40 + [-98] * 20 + list(range(36)) * 10)
+    assert (list(keys["special"]), keys["min"]) == ([-99, -98], 0)
+    assert list(declared([-999] * 9 + [-99] * 9 + [5.5 * n for n in range(99)])["special"]) == [-999, -99]
+    assert declared([-99] * 40 + list(range(36)) * 10)["missing"] == ["-99"]
+    assert "special" not in declared(list(range(-99, 36)) * 10)
+    assert "special" not in declared([-99, -98, *range(36)] * 1)
+
+
+def test_small_counts_may_be_larger_than_seen():
+    counts = [0] * 80 + [1] * 15 + [2] * 5
+    assert declared(counts)["max"] == 10
+    assert declared([0, 1, 2] * 30)["max"] == 2
+    assert any("leaves room" in told for told in column(draft(loans(delinquencies=counts * 4)), "delinquencies").seen)
+
+
+def test_words_among_dates_are_missing_and_so_is_what_is_no_answer_in_any_language():
+    dates = [f"2020-{1 + n % 12:02}-{1 + n % 28:02}" for n in range(90)]
+    found = declared([*dates, None, "-", "-", "N/D", "N/D", "pendente", "pendente"])
+    assert (found["type"], set(found["missing"])) == ("date", {"-", "N/D", "pendente"})
+    assert declared(["casa", "carro", "N/D"] * 30)["missing"] == ["N/D"]
+
+
+def test_plain_numbers_are_no_amounts_with_a_sign():
+    guess = guess_column("x", pl.Series([f"{n:02}" for n in range(1, 26)])).guess
+    assert isinstance(guess, TextGuess)
+    assert "sign" not in guess.why
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u2009", " "])
+def test_thousands_are_grouped_by_spaces_of_any_kind(space):
+    found = declared([f"{space}1{space}234,50{space}", "12,00", f"999{space}999,10"] * 9)
+    assert found | {"type": "number", "decimal": ",", "thousands": " "} == found
+    assert declared([f"1{space}234", "12", f"1{space}999{space}999"] * 9)["type"] == "integer"
 
 
 def test_a_frequent_amount_of_nines_far_from_all_others_is_missing():

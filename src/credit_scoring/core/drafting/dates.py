@@ -35,6 +35,7 @@ _DIGITS = {8: "%Y%m%d", 6: "%y%m%d"}
 _SHAPE = r"^[\p{L}\d .,:/+\-]{5,40}$"
 _TRIED = 1_000
 _MOST_FORMATS = 3
+_MOST_WORDS = 3
 _MOST_FAULTY = 0.005
 _YEARS = (1900, 2100)
 _FREQUENT = 0.005
@@ -74,6 +75,7 @@ def guess_dates(distinct: Distinct, month_first: bool = False) -> DateGuess | No
         month_first: Whether other columns of the file surely write the month first.
     """
     missing = no_numbers(distinct)
+    missing += _words(distinct.without(missing))
     known = distinct.without(missing)
     formats = _formats(known, month_first) if known.known else None
     if formats is None:
@@ -89,6 +91,13 @@ def guess_dates(distinct: Distinct, month_first: bool = False) -> DateGuess | No
         return None
     ambiguous = any(_swapped(form) for form in formats) and _both_ways(known, formats)
     return DateGuess(formats, (*missing, *stand_in), first, last, known.known - read.known, ambiguous)
+
+
+def _words(known: Distinct) -> list[str]:
+    """Texts without a digit that occur again and again beside others: whatever they say, it is no date."""
+    words = known.where(~known.texts.str.contains(r"\d"))
+    few = 0 < len(words) <= _MOST_WORDS and words.known < known.known / 2
+    return words.texts.to_list() if few and int(words.counts[-1]) >= _FREQUENT * known.known else []
 
 
 def has_month_first(guess: DateGuess | None) -> bool:

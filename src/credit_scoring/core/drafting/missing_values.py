@@ -9,6 +9,7 @@ from credit_scoring.core.drafting.distinct import Distinct
 NEVER_A_VALUE = frozenset(
     (
         *("na", "n/a", "n.a.", "n.a", "#n/a", "#n/a n/a", "<na>", "nan", "-nan", "null", "#null!", "(null)", "nil"),
+        *("n/d", "n.d.", "n.d", "#n/d", "s/d", "s/i", "n/c", "n/r", "#nv", "#n/v", "#wert!", "#valor!", "#valeur!"),
         *("?", "??", "-", "--", "---", ".", "..", "\\n", "#value!", "#div/0!", "#ref!", "nat", "xna"),
     )
 )
@@ -18,6 +19,9 @@ _VALUE_OF_A_CATEGORY = frozenset(
     (
         *("none", "unknown", "missing", "undefined", "not available", "not known", "not applicable", "not stated"),
         *("empty", "unbekannt", "keine angabe", "k.a.", "k. a.", "fehlt", "inconnu", "desconocido", "desconhecido"),
+        *("sem informação", "sem informacao", "não informado", "nao informado", "não disponível", "ignorado"),
+        *("sin datos", "sin dato", "sin información", "sin informacion", "no disponible", "no informado"),
+        *("non renseigné", "non renseigne", "non disponible", "nicht verfügbar", "nicht bekannt", "sconosciuto"),
         *("onbekend", "inf", "+inf", "-inf", "infinity", "-infinity"),
     )
 )
@@ -26,6 +30,8 @@ _VALUE_OF_A_CATEGORY = frozenset(
 _LOWEST_STATE = -9
 _NINES = tuple(float("9" * digits) for digits in range(2, 10))
 _KNOWN_CODES = frozenset({365243.0, 1e6 - 1, *_NINES, *(-nines for nines in _NINES), -1000.0, -2000.0, -10000.0})
+_STEP = 2
+_MOST_SENTINELS = 6
 _GAP = 3
 """A code stands apart when it is so many times the largest other value."""
 
@@ -65,22 +71,41 @@ def maybe_missing_category(distinct: Distinct) -> list[str]:
 def codes_among(numbers: Mapping[float, int]) -> Codes:
     """Return which of the ``numbers``, each with its count of rows, stand apart from the others.
 
-    Several negative states beside amounts, and a frequent value of nines far beyond all others, are taken as codes;
-    a single -1, and anything nearer or rarer, is only told.
+    Several negative states beside amounts or far below them, and a frequent value of nines far beyond all others, are
+    taken as codes; a single -1, and anything nearer or rarer, is only told.
     """
     rows = sum(numbers.values())
     states = sorted(n for n in numbers if _LOWEST_STATE <= n < 0 and n.is_integer())
     known = sorted(n for n in numbers if n in _KNOWN_CODES)
-    found = Codes()
+    found = Codes(special=_sentinels(numbers, rows))
+    numbers = {n: count for n, count in numbers.items() if n not in found.special}
+    states = [n for n in states if n not in found.special]
+    known = [n for n in known if n not in found.special]
     if states and not any(n < 0 for n in numbers if n not in states and n not in known):
         others = [n for n in numbers if n >= 0 and n not in known]
         clear = len(states) > 1 and max(others, default=0) >= _AMOUNTS_FROM and _tight(states)
         frequent = _is_frequent(sum(numbers[n] for n in states), rows)
-        found = Codes(special=tuple(states)) if clear and frequent else Codes(maybe=tuple(states))
+        found = (
+            Codes(special=(*found.special, *states))
+            if clear and frequent
+            else Codes(found.special, maybe=tuple(states))
+        )
     for code in known:
         others = [abs(n) for n in numbers if n != code and n not in found.special and n not in found.missing]
         found = _with_known(found, code, max((n for n in others if n not in _KNOWN_CODES), default=0), numbers, rows)
     return found
+
+
+def _sentinels(numbers: Mapping[float, int], rows: int) -> tuple[float, ...]:
+    """Several frequent negative numbers, such as -99 and -98, that lie far below all others; none if there is one."""
+    odd = [n for n in numbers if n < _LOWEST_STATE and n.is_integer() and _is_frequent(numbers[n], rows)]
+    odd = sorted(n for n in odd if n in _KNOWN_CODES or any(n != other and abs(n - other) <= _STEP for other in odd))
+    others = [n for n in numbers if n not in odd]
+    if not 1 < len(odd) <= _MOST_SENTINELS or len(others) <= len(odd):
+        return ()
+    lowest = min(n for n in others if n not in range(_LOWEST_STATE, 0)) if max(others) >= 0 else min(others)
+    apart = lowest - max(odd)
+    return tuple(odd) if apart > abs(_LOWEST_STATE) and (lowest >= 0 or apart >= max(others) - lowest) else ()
 
 
 def _with_known(found: Codes, code: float, largest: float, numbers: Mapping[float, int], rows: int) -> Codes:
@@ -95,7 +120,7 @@ def _with_known(found: Codes, code: float, largest: float, numbers: Mapping[floa
 
 def _tight(states: list[float]) -> bool:
     """Whether codes lie side by side, as those that somebody has made up do."""
-    return all(after - before <= 2 for before, after in pairwise(states))
+    return all(after - before <= _STEP for before, after in pairwise(states))
 
 
 def _is_frequent(count: int, rows: int) -> bool:

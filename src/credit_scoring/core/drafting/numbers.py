@@ -128,7 +128,8 @@ def _read(known: Distinct, missing: list[str], marks: tuple[str, str | None], am
 def looks_signed(distinct: Distinct) -> bool:
     """Whether the texts are amounts with a sign such as % or $, which cannot be declared."""
     texts = distinct.head(200).texts.to_list()
-    return bool(texts) and all(_SIGNED.match(text) and any(c.isdigit() for c in text) for text in texts)
+    signed = any(not re.fullmatch(r"[\d.,'\s+-]*", text) for text in texts)
+    return signed and all(_SIGNED.match(text) and any(c.isdigit() for c in text) for text in texts)
 
 
 def has_decimal_comma(guess: NumberGuess | None) -> bool:

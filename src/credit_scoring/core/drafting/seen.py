@@ -5,6 +5,7 @@ from datetime import date
 from credit_scoring.core.drafting.columns import CategoryGuess, Guess, GuessedColumn, TextGuess
 from credit_scoring.core.drafting.dates import DateGuess
 from credit_scoring.core.drafting.numbers import NumberGuess
+from credit_scoring.core.drafting.ranges import is_small_count
 from credit_scoring.core.drafting.words import is_application_date
 from credit_scoring.core.drafting.yaml_text import flow, scalar
 
@@ -34,6 +35,8 @@ def _about(guess: Guess, column: GuessedColumn, today: date) -> tuple[list[str],
 def _number(guess: NumberGuess) -> tuple[list[str], list[str]]:
     low, high = min(guess.numbers), max(guess.numbers)
     seen, suggested = [f"seen {scalar(low)} to {scalar(high)}"], []
+    if guess.whole and is_small_count(guess.numbers):
+        seen[0] += ", which look like counts, so that 'max' leaves room"
     if guess.codes.special:
         special = ", ".join(scalar(code) for code in guess.codes.special)
         seen.append(f"{special} stand apart: taken as states of their own, say what they mean")
