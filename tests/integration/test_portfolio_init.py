@@ -152,6 +152,26 @@ def test_a_declaration_is_replaced_only_when_that_is_asked_for(project):
     assert read_portfolio(declaration).name == "loans"
 
 
+@pytest.mark.parametrize("kind", ["program", "noise", "picture"])
+def test_what_is_no_table_is_refused_and_nothing_of_it_is_shown(project, kind):
+    noise = random.Random(0).randbytes(5_000)  # noqa: S311
+    start = {
+        "program": b"\x7fELF\x02\x01\x01" + b"\0" * 9 + b"\x03\0>\0\x01\0\0\0" * 20,
+        "noise": b"",
+        "picture": b"\x89PNG\r\n",
+    }
+    Path("loans.csv").write_bytes(start[kind] + noise)
+    refused = run("portfolio", "init", "loans.csv", "--target", "Outcome")
+    assert refused.exit_code == 1
+    assert "not a table" in refused.stderr
+    assert refused.stderr.strip().isprintable()
+
+
+def test_a_few_odd_characters_do_not_make_a_table_none(project):
+    Path("loans.csv").write_text(as_text().replace("Umzug", "Umz\x07ug", 2), encoding="utf-8")
+    assert run("portfolio", "init", "loans.csv", "--target", "Outcome").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("content", "options", "told"),
     [

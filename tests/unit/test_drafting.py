@@ -246,6 +246,18 @@ def test_a_target_without_two_outcomes_is_refused(outcomes, told):
         draft({"x": list(range(0, 120, 3)), "outcome": outcomes})
 
 
+def test_neither_protected_columns_nor_ids_are_proposed_as_outcome():
+    table = loans(Sexo=["M", "F"] * (ROWS // 2), branch_id=["1", "2"] * (ROWS // 2))
+    with pytest.raises(DeclarationError) as refused:
+        draft(table, None)
+    assert "'outcome'" in str(refused.value)
+    assert "Sexo" not in str(refused.value)
+    assert "branch_id" not in str(refused.value)
+    with pytest.raises(DeclarationError) as refused:
+        draft(loans(**{"a\x1bb": [1] * ROWS}), "nothing")
+    assert str(refused.value).isprintable()
+
+
 def test_amounts_such_as_days_late_are_bad_above_a_number():
     late = [0 if n % 3 else n % 253 for n in range(ROWS)]
     with pytest.raises(DeclarationError, match=r"from 0 to 25\d\..*--bad-above 30"):

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ _RIVALS = ";\t|"
 _NUMERIC = re.compile(
     r"[+-]?[$€£]?(\d[\d.,' \u00a0\u202f\u2009]*|[.,]\d+)([eE][+-]?\d+)?%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*"
 )
+_JUDGED = 20_000
+_NO_TEXT = frozenset(("Cc", "Cn", "Co", "Cs"))
+_SPACES = "\t\n\r\v\f\x1a"
+_FEW_ODD = 3
+_ODD_SHARE = 0.005
 _BOMS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -67,10 +73,11 @@ def guess_delimited(head: bytes, delimiter: str | None, encoding: str | None, he
         header: Whether the first record is a header, if known.
 
     Raises:
-        ContractError: If no record can be read.
+        ContractError: If no record can be read, or this is no text.
     """
     encoding = encoding or guess_encoding(head)
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head).removeprefix("\ufeff")
+    _require_text(text[:_JUDGED], delimiter or "")
     lines = text.splitlines(keepends=True)
     lines = lines[:-1] if len(head) >= HEAD_BYTES and len(lines) > 1 else lines
     found = delimiter or _best_delimiter(lines)
@@ -86,6 +93,17 @@ def guess_delimited(head: bytes, delimiter: str | None, encoding: str | None, he
         return DelimitedGuess(found, encoding, numbered, has_header=False)
     faulty = _header_fault(first)
     return DelimitedGuess(found, encoding, _named(first) if faulty else None, has_header=True, faulty_header=faulty)
+
+
+def _require_text(text: str, delimiter: str) -> None:
+    """Refuse what no table holds: characters that control something, that are none, or that could not be read."""
+    odd = [c for c in text if unicodedata.category(c) in _NO_TEXT and c not in _SPACES and c not in delimiter]
+    unread = text.count("\ufffd")
+    if len(odd) + unread > max(_FEW_ODD, _ODD_SHARE * len(text)):
+        raise ContractError(
+            "The file is not a table: it holds control characters or bytes that are no text, as programs, pictures "
+            "and encrypted files do. Name a CSV, JSON lines, Parquet or Excel file, or its --encoding if it is one."
+        )
 
 
 def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:

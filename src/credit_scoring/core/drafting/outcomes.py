@@ -11,11 +11,12 @@ from credit_scoring.core.drafting.distinct import Distinct
 from credit_scoring.core.drafting.missing_values import Codes, never_values
 from credit_scoring.core.drafting.names import normalised
 from credit_scoring.core.drafting.numbers import NumberGuess, guess_numbers
-from credit_scoring.core.drafting.words import is_target, is_yes, name_says, value_says
+from credit_scoring.core.drafting.words import is_id, is_protected, is_target, is_yes, name_says, value_says
 from credit_scoring.core.errors import DeclarationError, nearest
 
 _MOST_OUTCOMES = 20
 _LISTED = 8
+_NAMED = 40
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,23 @@ def find_target(sources: Sequence[str], wanted: str | None, columns: Sequence[Gu
     same = [source for source in sources if normalised(source) == normalised(wanted)]
     if len(same) == 1:
         return same[0]
-    shown = ", ".join(sources[:40]) + (", ..." if len(sources) > 40 else "")
-    raise DeclarationError(f"There is no column '{wanted}' for --target.{nearest(wanted, sources)} There are: {shown}.")
+    named = [source for source in sources if source.isprintable()]
+    shown = ", ".join(named[:_NAMED]) + (", ..." if len(sources) > min(len(named), _NAMED) else "")
+    raise DeclarationError(f"There is no column '{wanted}' for --target.{nearest(wanted, named)} There are: {shown}.")
 
 
 def _candidates(columns: Sequence[GuessedColumn]) -> list[str]:
     def rank(column: GuessedColumn) -> tuple[bool, bool]:
         return (is_target(column.source), len(column.distinct) == 2)
 
-    likely = [c for c in columns if 2 <= len(c.distinct) <= _MOST_OUTCOMES and any(rank(c))]
+    likely = [
+        c
+        for c in columns
+        if 2 <= len(c.distinct) <= _MOST_OUTCOMES
+        and any(rank(c))
+        and not (is_protected(c.source) or is_id(c.source))
+        and c.source.isprintable()
+    ]
     return [c.source for c in sorted(likely, key=rank, reverse=True)[:_LISTED]]
 
 
