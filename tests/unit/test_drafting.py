@@ -11,7 +11,7 @@ from credit_scoring.core.drafting.cutoffs import draft_cutoffs, draft_reference_
 from credit_scoring.core.drafting.draft import Draft, DraftedColumn, Wishes, draft_portfolio
 from credit_scoring.core.drafting.names import normalised, valid_names
 from credit_scoring.core.drafting.rendering import render
-from credit_scoring.core.drafting.words import is_after_outcome, is_id, is_protected, value_says
+from credit_scoring.core.drafting.words import decision_date_rank, is_after_outcome, is_id, is_protected, value_says
 from credit_scoring.core.errors import ContractError, DeclarationError
 from credit_scoring.core.portfolio import Portfolio, Scale
 
@@ -186,6 +186,35 @@ def test_later_events_and_ids_are_known_by_name():
     assert not any(is_after_outcome(name) for name in ("purpose", "pub_rec", "collateral", "payment_inc_ratio"))
     assert all(is_id(name) for name in ("ID", "SK_ID_CURR", "Kunden-Nr", "loan number", "member_id", "Unnamed: 0"))
     assert not any(is_id(name) for name in ("paid", "number_credits", "residence", "No. Of Credit Lines"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["decided_on", "decision", "Data do Pedido", "date_demande", "fecha_solicitud", "Antragsdatum", "issue_d", "date"],
+)
+def test_the_day_of_the_decision_is_known_by_name(name):
+    assert decision_date_rank(name) is not None
+
+
+def test_the_best_column_alone_is_hinted_at_and_dates_after_it_are_told():
+    day = [f"2020-{1 + n % 6:02}-{1 + n % 28:02}" for n in range(ROWS)]
+    later = [f"2021-{1 + n % 6:02}-{1 + n % 28:02}" for n in range(ROWS)]
+    before = [f"2010-{1 + n % 6:02}-{1 + n % 27:02}" for n in range(ROWS)]
+    bad = [outcome == "defaulted" for outcome in loans()["outcome"]]
+    drafted = draft(
+        loans(
+            birth_date=before,
+            approved_on=[d if b else None for d, b in zip(later, bad, strict=True)],
+            **{"issue_date": later, "Data do Pedido": day, "last_application_date": before},
+        )
+    )
+    assert drafted.decision_date == "data_do_pedido"
+    text = " ".join(render(drafted, "a file", "a command").split("\n# "))
+    assert text.count("looks like each application's own day") == 1
+    assert "as_of: {column: data_do_pedido}" in text
+    told = [note for note in drafted.notes if "it lies after 'Data do Pedido'" in note]
+    assert [note.split(":")[0] for note in told] == ["issue_date"]
+    assert any("write after_outcome: true" in seen for seen in column(drafted, "issue_date").seen)
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,14 @@ from credit_scoring.core.drafting.columns import (
 from credit_scoring.core.drafting.copies import copies
 from credit_scoring.core.drafting.cutoffs import too_few
 from credit_scoring.core.drafting.dates import DateGuess, has_month_first
+from credit_scoring.core.drafting.decision_dates import choose_decision_date, dates_after
 from credit_scoring.core.drafting.keys import KeyGuess, choose_key
 from credit_scoring.core.drafting.leaks import leak_of
 from credit_scoring.core.drafting.names import valid_names
 from credit_scoring.core.drafting.numbers import NumberGuess, has_decimal_comma
 from credit_scoring.core.drafting.outcomes import OutcomeGuess, find_target, judge_outcome
 from credit_scoring.core.drafting.seen import seen_in
-from credit_scoring.core.drafting.words import is_application_date, is_protected, is_proxy
+from credit_scoring.core.drafting.words import is_protected, is_proxy
 from credit_scoring.core.errors import ContractError, DeclarationError
 from credit_scoring.core.leaks import Leak
 
@@ -82,7 +83,7 @@ class Draft:
     outcome_name: str
     leaks: Mapping[str, str]
     protected: tuple[str, ...]
-    decision_dates: tuple[str, ...]
+    decision_date: str | None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -116,11 +117,16 @@ def draft_portfolio(rows: pl.DataFrame, wishes: Wishes, today: date, whole: bool
     is_bad = outcome.is_bad(rows[target])
     leaks = {c.source: found for c in others if (found := leak_of(c, rows[c.source], is_bad)) is not None}
     missing = _table_missing(others)
-    repeated = copies(others, rows)
+    left_out = {source for source, leak in leaks.items() if leak.sure}
+    decided = choose_decision_date(others, left_out)
+    remarks = copies(others, rows) | (dates_after(decided, others, left_out, rows) if decided is not None else {})
     drafted = {
-        column.source: _drafted(column, names[column.source], missing, leaks.get(column.source), repeated, today)
+        column.source: _drafted(column, names[column.source], missing, leaks.get(column.source), remarks, today)
         for column in others
     }
+    if decided is not None:
+        seen = (*drafted[decided].seen, "looks like the day of the decision: see 'as_of'")
+        drafted[decided] = replace(drafted[decided], seen=seen)
     drafted[target] = DraftedColumn(names[target], target, _without(outcome.column(), missing), ("the outcome",))
     draft = Draft(
         name=wishes.name,
@@ -136,10 +142,8 @@ def draft_portfolio(rows: pl.DataFrame, wishes: Wishes, today: date, whole: bool
         outcome_name=names[target],
         leaks={names[source]: leak.why for source, leak in leaks.items() if leak.sure},
         protected=tuple(column.name for column in drafted.values() if column.keys.get("protected")),
-        decision_dates=tuple(
-            names[c.source] for c in others if isinstance(c.guess, DateGuess) and is_application_date(c.source)
-        ),
-        notes=tuple(_notes(others, names, outcome, leaks, repeated)),
+        decision_date=names[decided] if decided is not None else None,
+        notes=tuple(_notes(others, names, outcome, leaks, remarks)),
     )
     _require_features(draft)
     return draft
@@ -188,7 +192,7 @@ def _drafted(
     name: str,
     missing: Sequence[str],
     leak: Leak | None,
-    repeated: Mapping[str, str],
+    remarks: Mapping[str, str],
     today: date,
 ) -> DraftedColumn:
     column = _groups_of(column) if is_protected(column.source) else column
@@ -197,8 +201,8 @@ def _drafted(
     usable = not isinstance(column.guess, TextGuess)
     if column.missing_rows or not usable:
         keys["nullable"] = True
-    if column.source in repeated:
-        seen = (*seen, repeated[column.source])
+    if column.source in remarks:
+        seen = (*seen, remarks[column.source])
     if usable and is_protected(column.source):
         keys["protected"] = True
         seen = (*seen, "PROTECTED by its name: kept for measuring fairness, never a feature")
@@ -217,7 +221,7 @@ def _notes(
     names: Mapping[str, str],
     outcome: OutcomeGuess,
     leaks: Mapping[str, Leak],
-    repeated: Mapping[str, str],
+    remarks: Mapping[str, str],
 ) -> Iterator[str]:
     """What somebody should look at; columns of which the same is to be said are named together."""
     few = too_few(outcome.bads, outcome.judged - outcome.bads)
@@ -227,7 +231,7 @@ def _notes(
     for column in columns:
         leak = leaks.get(column.source)
         about = [*([leak.why] if leak and not leak.sure else []), *_doubts(column.guess)]
-        about += [repeated[column.source]] if column.source in repeated else []
+        about += [remarks[column.source]] if column.source in remarks else []
         for text in about:
             told.setdefault(text, []).append(names[column.source])
     yield from (f"{', '.join(named)}: {text}" for text, named in told.items())

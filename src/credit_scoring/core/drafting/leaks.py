@@ -23,11 +23,11 @@ def leak_of(column: GuessedColumn, received: pl.Series, is_bad: pl.Series) -> Le
     if isinstance(column.guess, TextGuess):
         return None
     known = is_bad.is_not_null()
-    return leak_in(_values(column, received.filter(known)), is_bad.filter(known).to_numpy().astype(np.float64))
+    return leak_in(typed_values(column, received.filter(known)), is_bad.filter(known).to_numpy().astype(np.float64))
 
 
-def _values(column: GuessedColumn, text: pl.Series) -> pl.Series:
-    """Categories as they are, numbers and seconds of dates as numbers; null where missing or unreadable."""
+def typed_values(column: GuessedColumn, text: pl.Series) -> pl.Series:
+    """Return categories as they are, numbers, and dates as seconds; null where missing or unreadable."""
     stripped = text.alias("text").str.strip_chars().to_frame()
     guess = column.guess
     if isinstance(guess, CategoryGuess):

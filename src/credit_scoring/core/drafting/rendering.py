@@ -57,7 +57,7 @@ def _as_of(draft: Draft) -> Iterator[str]:
             "No day was given (--as-of), so that of this draft stands here for every row; dates count as days ",
             "before it. Write the day on which these data were as they are.",
         )
-    for name in draft.decision_dates:
+    if (name := draft.decision_date) is not None:
         yield from _say(
             f"'{name}' looks like each application's own day. If it is: as_of: {{column: {name}}}, and under ",
             "'outcome' 'observed: {constant: <day on which the outcomes were read>}', as only outcomes whose window ",

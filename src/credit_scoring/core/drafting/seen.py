@@ -6,7 +6,6 @@ from credit_scoring.core.drafting.columns import CategoryGuess, Guess, GuessedCo
 from credit_scoring.core.drafting.dates import DateGuess
 from credit_scoring.core.drafting.numbers import NumberGuess
 from credit_scoring.core.drafting.ranges import is_small_count
-from credit_scoring.core.drafting.words import is_application_date
 from credit_scoring.core.drafting.yaml_text import flow, scalar
 
 _RARE = 0.001
@@ -26,7 +25,7 @@ def _about(guess: Guess, column: GuessedColumn, today: date) -> tuple[list[str],
         case NumberGuess():
             return _number(guess)
         case DateGuess():
-            return _date(guess, column, today)
+            return _date(guess, today)
         case CategoryGuess():
             return _category(guess, column)
     return [f"left out: {guess.why}"], []
@@ -60,7 +59,7 @@ def _number(guess: NumberGuess) -> tuple[list[str], list[str]]:
     return seen, suggested
 
 
-def _date(guess: DateGuess, column: GuessedColumn, today: date) -> tuple[list[str], list[str]]:
+def _date(guess: DateGuess, today: date) -> tuple[list[str], list[str]]:
     seen = [f"seen {guess.first} to {guess.last}"]
     if guess.ambiguous:
         seen.append("AMBIGUOUS: day and month may be the other way round, every date can be read both ways")
@@ -68,8 +67,6 @@ def _date(guess: DateGuess, column: GuessedColumn, today: date) -> tuple[list[st
         seen.append("some lie after the day of this draft")
     if guess.faulty:
         seen.append(f"{guess.faulty:,} row(s) hold no such date and will be set aside")
-    if is_application_date(column.source):
-        seen.append("looks like the day of the decision: see 'as_of'")
     return seen, []
 
 

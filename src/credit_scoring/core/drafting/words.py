@@ -65,21 +65,40 @@ _ID_OF = _PERSON_IDS | frozenset(
     )
 )
 
-_APPLICATION_DATES = (
-    *(
-        "application_date",
-        "app_date",
-        "date_application",
-        "applied*",
-        "issue_d",
-        "issue_date",
-        "issued*",
-        "request_date",
+_DECISION_DATES = (
+    (
+        *("decision*", "decided*", "approved*", "approval*", "entscheid*", "bewilligung*", "decisao", "aprovacao"),
+        *("decisione", "delibera*", "aprobacion", "besluit*", "beslissing*", "as_of"),
     ),
-    *("decision_date", "date_decision", "origination_date", "orig_date", "date_of_application", "disbursement_date"),
-    *("antragsdatum", "date_demande", "fecha_solicitud", "data_pedido", "aanvraagdatum", "submitted*", "created_at"),
-    *("loan_date", "booking_date", "date", "as_of", "created*"),
+    (
+        *("application*", "applied*", "app_date", "submitted*", "submission*", "request*", "antrag*", "demande*"),
+        *("solicit*", "pedido*", "proposta*", "richiesta*", "domanda*", "aanvraag*", "wniosk*"),
+    ),
+    (
+        *("issue_d", "issue_date", "issued*", "origination*", "orig_date", "disburse*", "loan_date", "booking*"),
+        *("created*", "concessao", "contratacao", "desembolso*", "octroi", "auszahlung*", "vergabe*"),
+    ),
 )
+"""Words of a date by how well they name the moment of decision: that itself, the application, the pay-out."""
+
+_DATES_OF_THEIR_OWN = ("date", "datum", "data", "fecha")
+_OF_ANOTHER = (
+    *(
+        "last",
+        "prev*",
+        "next",
+        "former",
+        "first",
+        "letzte*",
+        "vorige*",
+        "ultim*",
+        "anterior*",
+        "dernier*",
+        "precedent*",
+    ),
+    *("laatste", "proxim*", "naechste*"),
+)
+"""Such a date is that of another application, not of this one."""
 
 _TARGETS = (
     *("bad", "default*", "target", "class", "status", "outcome", "label", "y", "loan_status", "credit_risk", "kredit"),
@@ -157,9 +176,14 @@ def is_person_id(source: str) -> bool:
     return is_id(source) and bool(set(normalised(source).split("_")) & _PERSON_IDS)
 
 
-def is_application_date(source: str) -> bool:
-    """Whether it names the day of the application or of the decision."""
-    return _meets(normalised(source), _APPLICATION_DATES)
+def decision_date_rank(source: str) -> int | None:
+    """Return how well it names the day of the decision or application, 0 best; None where it does not."""
+    name = normalised(source)
+    if name in _DATES_OF_THEIR_OWN:
+        return len(_DECISION_DATES)
+    if _meets(name, _OF_ANOTHER):
+        return None
+    return next((rank for rank, stems in enumerate(_DECISION_DATES) if _meets(name, stems)), None)
 
 
 def is_target(source: str) -> bool:
