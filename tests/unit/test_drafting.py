@@ -110,6 +110,8 @@ def test_several_frequent_sentinels_far_below_all_others_are_special():
     keys = declared([-99] * 40 + [-98] * 20 + list(range(36)) * 10)
     assert (list(keys["special"]), keys["min"]) == ([-99, -98], 0)
     assert list(declared([-999] * 9 + [-99] * 9 + [5.5 * n for n in range(99)])["special"]) == [-999, -99]
+    assert list(declared([-9999] * 9 + [-8888] * 9 + list(range(99)))["special"]) == [-9999, -8888]
+    assert "special" not in declared([-20, -10, 0, 10, 20, 30] * 50)
     assert declared([-99] * 40 + list(range(36)) * 10)["missing"] == ["-99"]
     assert "special" not in declared(list(range(-99, 36)) * 10)
     assert "special" not in declared([-99, -98, *range(36)] * 1)

@@ -99,13 +99,18 @@ def codes_among(numbers: Mapping[float, int]) -> Codes:
 def _sentinels(numbers: Mapping[float, int], rows: int) -> tuple[float, ...]:
     """Several frequent negative numbers, such as -99 and -98, that lie far below all others; none if there is one."""
     odd = [n for n in numbers if n < _LOWEST_STATE and n.is_integer() and _is_frequent(numbers[n], rows)]
-    odd = sorted(n for n in odd if n in _KNOWN_CODES or any(n != other and abs(n - other) <= _STEP for other in odd))
+    odd = sorted(n for n in odd if _is_made_up(n) or any(n != other and abs(n - other) <= _STEP for other in odd))
     others = [n for n in numbers if n not in odd]
     if not 1 < len(odd) <= _MOST_SENTINELS or len(others) <= len(odd):
         return ()
     lowest = min(n for n in others if n not in range(_LOWEST_STATE, 0)) if max(others) >= 0 else min(others)
     apart = lowest - max(odd)
     return tuple(odd) if apart > abs(_LOWEST_STATE) and (lowest >= 0 or apart >= max(others) - lowest) else ()
+
+
+def _is_made_up(number: float) -> bool:
+    """Whether it is a known code, or one digit again and again, such as -8888."""
+    return number in _KNOWN_CODES or len(set(f"{abs(number):.0f}")) == 1
 
 
 def _with_known(found: Codes, code: float, largest: float, numbers: Mapping[float, int], rows: int) -> Codes:
