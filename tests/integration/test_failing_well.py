@@ -147,14 +147,14 @@ FAULTS: dict[str, tuple[Spoil, str, tuple[str, ...]]] = {
     "parameters that are not YAML": (
         replaced(TRAINING, "scorecard:", "scorecard: ]"),
         "--pipeline=training",
-        (TRAINING, "line 3"),
+        (TRAINING, "line 7"),
     ),
     # the received file
     "no received file": (removed(APPLICANTS), "", (APPLICANTS, "absent")),
-    "a received file that is noise": (written(APPLICANTS, bytes(range(256)) * 9), "", (APPLICANTS, "utf-8")),
+    "a received file that is noise": (written(APPLICANTS, bytes(range(256)) * 9), "", (APPLICANTS, "not gzip")),
     "an empty received file": (written(APPLICANTS, b""), "", (APPLICANTS, "empty")),
     "a received file of nothing, compressed": (written(APPLICANTS, gzip.compress(b"")), "", (APPLICANTS, "empty")),
-    "a received file cut short": (cut(APPLICANTS), "", (APPLICANTS, "end of file")),
+    "a received file cut short": (cut(APPLICANTS), "", (APPLICANTS, "cut off")),
     "a header without rows": (header_alone, "", ("no rows",)),
     "a file of broken rows": (
         every_row_broken,

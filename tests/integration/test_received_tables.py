@@ -127,8 +127,8 @@ def test_broken_rows_of_every_table_are_kept_with_where_they_came_from(few: Proj
     assert finished.code == 0, finished.stderr
     kept = pl.read_parquet(few.root / VALIDATED / "quarantine.parquet")
     assert list(kept.select("table", "source", "row_number", "rule").iter_rows()) == [
-        ("applicants", "loans.txt", 3, "type"),
-        ("applicants", "loans.txt", 4, "columns"),
+        ("applicants", "data/1_raw/loans/loans.txt", 3, "type"),
+        ("applicants", "data/1_raw/loans/loans.txt", 4, "columns"),
         ("movements", "movements", 8, "allowed values"),
     ]
     assert json.loads(kept["received"][0])["READ"] == "soon"

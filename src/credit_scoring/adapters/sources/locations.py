@@ -21,7 +21,7 @@ _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 class Location:
     """A file or directory: on disk, in a bucket, in memory.
 
-    ``name`` is what errors and batches call it; it holds no credentials.
+    ``name`` is what errors and batches call it: the path below the project, or the file's name; no credentials.
     """
 
     filesystem: Any
@@ -33,7 +33,10 @@ class Location:
         """Return the location of a catalog entry; ``credentials`` and ``fs_args`` go to fsspec, as in Kedro."""
         url = filepath if "://" in filepath else str(project_path(filepath))
         filesystem, path = fsspec.url_to_fs(url, **dict(fs_args or {}), **dict(credentials or {}))
-        return cls(filesystem, path, Path(path).name)
+        project = find_kedro_project(Path.cwd()) or Path.cwd()
+        local = Path(url)  # Kedro has made the path of a catalog entry absolute
+        name = str(local.relative_to(project)) if local.is_relative_to(project) else Path(path).name
+        return cls(filesystem, path, name)
 
     def open(self) -> BinaryIO:
         """Return the bytes of the file, to be closed by the caller."""
