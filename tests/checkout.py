@@ -4,7 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
+from server_process import await_ready, free_port
 
 PROJECT = Path(__file__).parents[1]
 SOURCES = (
@@ -41,3 +46,23 @@ class Checkout:
         told = subprocess.run(shell, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stderr
         return told.stdout
+
+    @contextmanager
+    def served(self, portfolio: str) -> Iterator[int]:
+        """The port on which what ``make serve`` starts is ready."""
+        port, log = free_port(), self.root / "serve.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                ["credit-scoring", "serve", "--portfolio", portfolio, "--port", str(port)],
+                cwd=self.root,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+                await_ready(client, process, log)
+            yield port
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0

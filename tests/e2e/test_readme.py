@@ -2,13 +2,11 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from checkout import PROJECT, Checkout
-from server_process import await_ready, free_port
 
 README = PROJECT / "README.md"
 
@@ -45,22 +43,8 @@ def printed(checkout: Checkout) -> str:
 @pytest.fixture(scope="module")
 def port(checkout: Checkout, printed: str) -> Iterator[int]:
     """The port on which what ``make serve`` starts is ready."""
-    chosen, log = free_port(), checkout.root / "serve.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            ["credit-scoring", "serve", "--portfolio", "taiwan_cards", "--port", str(chosen)],
-            cwd=checkout.root,
-            env=checkout.environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{chosen}", timeout=10) as client:
-            await_ready(client, process, log)
+    with checkout.served("taiwan_cards") as chosen:
         yield chosen
-    finally:
-        process.terminate()
-        assert process.wait(30) == 0
 
 
 def test_make_run_ends_with_the_summary_that_the_readme_shows(printed: str, checkout: Checkout, request):
