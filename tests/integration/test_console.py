@@ -144,6 +144,18 @@ def test_a_portfolio_is_checked_without_training(received):
     assert not (received / "mlflow.db").exists()
 
 
+def test_a_portfolio_check_tells_that_a_run_would_stop_and_why_its_catalog_cannot_be_read(received):
+    assert "a run stops here" not in run("portfolio", "check", "taiwan_cards").stdout
+    declaration = received / "conf/taiwan_cards/portfolio.yml"
+    declaration.write_text(
+        declaration.read_text().replace("AGE, type: integer, min: 18", "AGE, type: integer, min: 90")
+    )
+    told = run("portfolio", "check", "taiwan_cards").stdout
+    assert "a run stops here, as more than 5.0% (ingestion.max_quarantined_share) are broken" in told
+    (received / "conf/taiwan_cards/catalog.yml").write_text("raw_applicants: {type: [}\n")
+    assert_one_line(run("portfolio", "check", "taiwan_cards"), "catalog.yml", "not valid YAML", "line 1")
+
+
 def test_a_portfolio_check_names_what_is_wrong(received):
     assert_one_line(run("portfolio", "check", "taiwan"), "'taiwan'", "Did you mean 'taiwan_cards'?")
     declaration = received / "conf/taiwan_cards/portfolio.yml"

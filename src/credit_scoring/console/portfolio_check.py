@@ -12,10 +12,12 @@ from credit_scoring.core.features.engines import with_as_of
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.leaks import leak_in
 from credit_scoring.core.portfolio import Column, Portfolio
+from credit_scoring.core.repeats import COPY
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.table_checks import CheckedTables
 from credit_scoring.core.tables import application_table, event_tables, midnight, outcome_table
-from credit_scoring.pipelines.configuration import DECLARATION, require_portfolio
+from credit_scoring.pipelines.configuration import DECLARATION, PortfolioConfigLoader, require_portfolio
+from credit_scoring.pipelines.ingestion.nodes import IngestionOptions
 from credit_scoring.pipelines.received_rows import checked_rows
 
 CONF = Path("conf")
@@ -33,9 +35,15 @@ def check_portfolio(name: str) -> str:
     portfolio = read_portfolio(CONF / name / DECLARATION)
     with checked_rows(portfolio, CONF) as checked:
         applicants = application_table(checked.valid, portfolio).collect()
-        lines = [*_declared(portfolio), *_rows(checked, portfolio), *_outcomes(checked, portfolio)]
+        lines = [*_declared(portfolio), *_rows(checked, portfolio, _limit(name)), *_outcomes(checked, portfolio)]
         lines += [*_parts(applicants, portfolio), *_features(applicants, checked, portfolio)]
     return "\n".join(lines)
+
+
+def _limit(name: str) -> float:
+    """Return the share of rows that may be set aside before a run stops."""
+    loader = PortfolioConfigLoader(CONF, env=name, base_env="base", merge_strategy={"parameters": "soft"})
+    return IngestionOptions.model_validate(loader["parameters"]["ingestion"]).max_quarantined_share
 
 
 def _declared(portfolio: Portfolio) -> Iterator[str]:
@@ -45,7 +53,7 @@ def _declared(portfolio: Portfolio) -> Iterator[str]:
     yield f"  {len(plan.names)} scored features ({plan.version}), event tables: {events}"
 
 
-def _rows(checked: CheckedTables, portfolio: Portfolio) -> Iterator[str]:
+def _rows(checked: CheckedTables, portfolio: Portfolio, limit: float) -> Iterator[str]:
     for table, received in checked.received.items():
         set_aside = checked.quarantined.filter(table=table)
         valid = checked.valid[table].select(pl.len()).collect().item()
@@ -55,6 +63,8 @@ def _rows(checked: CheckedTables, portfolio: Portfolio) -> Iterator[str]:
             yield f"    {rows:,} by the rule '{rule}' on {column or 'the whole row'}"
         if by_rule.height > _RULES_SHOWN:
             yield f"    and by {by_rule.height - _RULES_SHOWN} more; 'quarantine list' shows all after a run"
+        if set_aside.filter(pl.col("rule") != COPY).height > limit * received.rows:
+            yield f"    LOOK: a run stops here, as more than {limit:.1%} (ingestion.max_quarantined_share) are broken"
         declared = {column.source for column in received_tables(portfolio)[table].columns}
         if undeclared := [name for name in received.columns if name not in declared]:
             yield f"    received and not declared, so left out: {', '.join(undeclared)}"
