@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from credit_scoring.core.cached_features import CachedFeatures, FeatureKey
 from credit_scoring.core.facts import Facts
 from credit_scoring.core.pushed import Lag, Message, PushedEvent, Readmitted, SetAside, Taken
 from credit_scoring.core.records import DecisionRecord
@@ -54,6 +55,18 @@ class FactsStore(Protocol):
 
         Events were brought by files or pushed; among those of one moment, pushed ones come last, in order of receipt.
         """
+        ...
+
+
+class FeatureCache(Protocol):
+    """Computed features that may vanish at any time; failures are ``FeatureCacheError``."""
+
+    def get_many(self, keys: Sequence[FeatureKey]) -> list[CachedFeatures | None]:
+        """Return what is kept under each key and has not outlived its time, None for what is not."""
+        ...
+
+    def put_many(self, rows: Sequence[tuple[FeatureKey, CachedFeatures]]) -> None:
+        """Keep rows; one that was observed earlier than what is kept under its key changes nothing."""
         ...
 
 

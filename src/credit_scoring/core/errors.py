@@ -15,6 +15,10 @@ CreditScoringError
 ├── ScoringError                a model gave no usable score
 ├── RegistryError               the model registry and the roles do not fit together
 ├── RecordsError                a decision cannot be recorded or read
+├── FeatureCacheError           the feature cache does not answer, or answers rubbish
+├── UnauthenticatedError        a request brings no key or token that is accepted
+├── ForbiddenError              a key or token lacks the scope of a route
+├── RateLimitedError            a key asks a route more often than it may
 ├── StreamError                 the stream of pushed events is not configured or does not answer
 ├── InvalidApplicationError     an application contradicts itself or the clock
 ├── UnknownApplicantError       no facts are stored for an applicant
@@ -136,6 +140,34 @@ class RecordsError(CreditScoringError):
     """The records database refused or could not be reached; nothing was decided."""
 
     code = "records_unavailable"
+
+
+class FeatureCacheError(CreditScoringError):
+    """The feature cache does not answer in time, or what it answers is not what was kept."""
+
+    code = "feature_cache"
+
+
+class UnauthenticatedError(CreditScoringError):
+    """No key or token was sent, or it is unknown, expired or revoked; the message does not say which."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(CreditScoringError):
+    """The key or token is accepted, but not for this route."""
+
+    code = "forbidden"
+
+
+class RateLimitedError(CreditScoringError):
+    """A key asks more often than it may; ``retry_after_s`` is when it may again."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
 
 
 class StreamError(CreditScoringError):

@@ -1,0 +1,21 @@
+"""Who calls the service, and what they may do."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+AccessScope = Literal["decide", "read", "outcomes", "ingest", "promote", "approve"]
+SCOPES: tuple[AccessScope, ...] = get_args(AccessScope)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of an accepted key or token.
+
+    ``key_id`` names the key or token's holder in logs and records, ``person`` who answers for what is done with it: the
+    owner of the key or the subject of the token. Two keys of one person are one person.
+    """
+
+    key_id: str
+    tenant: str
+    person: str
+    scopes: frozenset[AccessScope]
