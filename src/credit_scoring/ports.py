@@ -1,12 +1,13 @@
 """What the inside asks of the outside: protocols that adapters fulfil."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from credit_scoring.core.cached_features import CachedFeatures, FeatureKey
-from credit_scoring.core.facts import Facts
-from credit_scoring.core.pushed import Lag, Message, PushedEvent, Readmitted, SetAside, Taken
+from credit_scoring.core.facts import KnownFacts, Value
+from credit_scoring.core.owners import Applicant, Owner
+from credit_scoring.core.pushed import Added, Lag, Message, PushedEvent, Readmitted, SetAside, Taken
 from credit_scoring.core.records import DecisionRecord
 from credit_scoring.core.roles import Roles
 
@@ -48,12 +49,34 @@ class DecisionBook(Protocol):
 
 
 class FactsStore(Protocol):
-    """What is known of applicants; failures are ``RecordsError``."""
+    """What is known of applicants; failures are ``RecordsError``.
 
-    def facts_of(self, portfolio: str, applicant_id: str) -> Facts | None:
-        """Return an applicant's fields and events of every table, or None for an unknown applicant.
+    Both methods answer in the order of ``applicants``, None for one whose fields nobody brought or pushed, and ask the
+    database as often for ten thousand applicants of an owner as for one.
+    """
 
-        Events were brought by files or pushed; among those of one moment, pushed ones come last, in order of receipt.
+    def revisions(self, applicants: Sequence[Applicant]) -> list[str | None]:
+        """Return what names the present state of each applicant's facts; any change of them changes it."""
+        ...
+
+    def facts_of(self, applicants: Sequence[Applicant]) -> list[KnownFacts | None]:
+        """Return each applicant's fields and events of every table; a table in which he has no event is absent.
+
+        Fields are those received last. Events were brought by files or pushed; among those of one moment, pushed ones
+        come last, in order of receipt. The revision is never newer than the facts it comes with.
+        """
+        ...
+
+
+class PushedApplicants(Protocol):
+    """Where applicants' fields are pushed; failures are ``RecordsError``, and nothing is changed then."""
+
+    def put_applicant(
+        self, owner: Owner, applicant_id: str, fields: Mapping[str, Value], received_at: datetime
+    ) -> bool:
+        """Replace an applicant's fields, and return whether nothing was known of him before.
+
+        What was received last holds: ``fields`` pushed later stay, and so do those of a later load that brings him.
         """
         ...
 
@@ -76,7 +99,7 @@ class EventInbox(Protocol):
     Failures are ``RecordsError``; nothing is changed then, and the same may be tried again.
     """
 
-    def take(self, portfolio: str, events: Sequence[PushedEvent], set_aside: Sequence[SetAside]) -> Taken:
+    def take(self, owner: Owner, events: Sequence[PushedEvent], set_aside: Sequence[SetAside]) -> Taken:
         """Store events and set-aside messages in one transaction; by table and event id, each event once.
 
         An event that is stored already, and a message that is set aside already, is a copy; an event that
@@ -84,11 +107,18 @@ class EventInbox(Protocol):
         """
         ...
 
-    def set_aside(self, portfolio: str, table: str | None = None) -> Iterator[SetAside]:
+    def add(self, owner: Owner, events: Sequence[PushedEvent]) -> Added:
+        """Store events in one transaction, or none of them when one contradicts another of its id.
+
+        For a sender who is told what became of them: nothing is set aside.
+        """
+        ...
+
+    def set_aside(self, owner: Owner, table: str | None = None) -> Iterator[SetAside]:
         """Return what is set aside and not re-admitted, table by table in order of receipt."""
         ...
 
-    def readmit(self, portfolio: str, retried: Sequence[tuple[SetAside, PushedEvent]]) -> Readmitted:
+    def readmit(self, owner: Owner, retried: Sequence[tuple[SetAside, PushedEvent]]) -> Readmitted:
         """Store events of messages that were set aside, and mark these as re-admitted, in one transaction."""
         ...
 

@@ -31,6 +31,18 @@ class Facts:
     events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class KnownFacts:
+    """An applicant's facts as they are stored, and the revision that names their state.
+
+    ``revision`` changes with every load, push or PUT that touches the applicant. It is never newer than the facts: what
+    was computed from them and kept under it is out of date by it as soon as newer facts are there.
+    """
+
+    facts: Facts
+    revision: str
+
+
 def moment_of(text: str) -> datetime:
     """Return a date, or date and time, in ISO 8601 as a moment; it is in UTC unless it says otherwise."""
     moment = datetime.fromisoformat(text)

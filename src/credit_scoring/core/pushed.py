@@ -108,6 +108,18 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """What became of events whose sender is told: events stored, copies of those stored before, contradictions.
+
+    ``refused`` contradict an event of their id that came first; where there are any, nothing is stored.
+    """
+
+    stored: int = 0
+    copies: int = 0
+    refused: tuple[PushedEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Lag:
     """How far consumers are behind producers: messages in hand, messages waiting (where the server counts them), time.
 
