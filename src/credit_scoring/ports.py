@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from credit_scoring.core.cached_features import CachedFeatures, FeatureKey
 from credit_scoring.core.facts import KnownFacts, Value
@@ -147,4 +147,36 @@ class EventStream(Protocol):
 
     def lag(self) -> Lag:
         """Return how far the group is behind the newest message."""
+        ...
+
+
+Stage = Literal["queue", "held", "features", "champion", "challenger", "explain", "record"]
+"""What a decision's time goes to: waiting for its turn, reading held decisions, features, scores, reasons, records."""
+
+
+class DecisionObserver(Protocol):
+    """Told what happens while applications are decided, to count and to time it; never told an applicant's values."""
+
+    def stage(self, name: Stage) -> AbstractContextManager[None]:
+        """Time what is done inside, for all applications of one turn together."""
+        ...
+
+    def decided(self, *, arm: str, decider: str, recommendation: str, fallback: bool) -> None:
+        """Count one new decision."""
+        ...
+
+    def repeated(self) -> None:
+        """Count one application that was decided before and got its first answer again."""
+        ...
+
+    def features_from(self, source: str, count: int) -> None:
+        """Count applications by where their features came from: cache, store or request."""
+        ...
+
+    def cache_failed(self, kind: str) -> None:
+        """Count one failed use of the feature cache: down, slow, rubbish, or open while it is left alone."""
+        ...
+
+    def challenger_failed(self, kind: str) -> None:
+        """Count one turn in which the challenger gave no score: timeout, not_finite or error."""
         ...
