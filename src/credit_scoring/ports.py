@@ -1,6 +1,7 @@
 """What the inside asks of the outside: protocols that adapters fulfil."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal, Protocol
 
