@@ -1,9 +1,23 @@
 """Where this process runs, read from environment variables and an optional ``.env`` file."""
 
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from credit_scoring.core.owners import DEFAULT_TENANT, Owner
 
 EMBEDDED_DATABASE_URL = "sqlite:///data/credit_scoring.db"
 """The database when none is named: a file below the working directory."""
+
+
+def _printable(tenant: str) -> str:
+    if not tenant.isprintable():
+        raise ValueError("must consist of printable characters")
+    return tenant
+
+
+Tenant = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
 
 
 class Environment(BaseSettings):
@@ -11,6 +25,8 @@ class Environment(BaseSettings):
 
     ``database_url`` is an SQLAlchemy URL and holds facts, records and roles; a relative file lies below the
     working directory. ``redis_url`` names the server on which events are pushed; without it none are.
+    ``tenant`` is the lender whose facts and decisions pipelines and the console read and write; in the service, a
+    caller's key names it.
     """
 
     model_config = SettingsConfigDict(
@@ -19,3 +35,8 @@ class Environment(BaseSettings):
 
     database_url: str = EMBEDDED_DATABASE_URL
     redis_url: str | None = None
+    tenant: Tenant = DEFAULT_TENANT
+
+    def owner(self, portfolio: str) -> Owner:
+        """Return whose rows of ``portfolio`` this process reads and writes."""
+        return Owner(self.tenant, portfolio)

@@ -14,6 +14,7 @@ from credit_scoring.adapters.database.pushed import PushedEventRepository
 from credit_scoring.adapters.event_stream import Membership, RedisEventStream
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.core.errors import DeclarationError, StreamError
+from credit_scoring.core.owners import DEFAULT_TENANT, Owner
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.pushed import LONGEST_ID
 from credit_scoring.environment import Environment
@@ -37,9 +38,10 @@ class FollowOptions:
     take_over_after_s: float = 60.0
 
 
-def default_stream(portfolio: str) -> str:
-    """Return the stream of a portfolio for which none is named."""
-    return f"credit_scoring:{portfolio}:events"
+def default_stream(owner: Owner) -> str:
+    """Return the stream of an owner for whom none is named; the tenant of a single lender is not told."""
+    tenant = "" if owner.tenant == DEFAULT_TENANT else f"{owner.tenant}:"
+    return f"credit_scoring:{tenant}{owner.portfolio}:events"
 
 
 def follow(options: FollowOptions, tell: Callable[[str], None]) -> str:
@@ -51,8 +53,10 @@ def follow(options: FollowOptions, tell: Callable[[str], None]) -> str:
         RecordsError: If the database cannot be opened.
     """
     portfolio = _with_events(options.portfolio)
-    membership = _membership(options)
-    url = Environment().redis_url
+    environment = Environment()
+    owner = environment.owner(portfolio.name)
+    membership = _membership(options, owner)
+    url = environment.redis_url
     if url is None:
         raise StreamError(
             "CREDIT_REDIS_URL is not set, so there is no stream to follow. Set it in the environment or in .env, such "
@@ -60,11 +64,11 @@ def follow(options: FollowOptions, tell: Callable[[str], None]) -> str:
         )
     stop = Stop()
     _stop_on_signals(stop)
-    with opened(Environment().database_url) as engine:
+    with opened(environment.database_url) as engine:
         stream = RedisEventStream(url, membership)
         _log_to_stderr()
         tell(f"Following '{membership.stream}' at {stream.server} as '{membership.consumer}' of '{membership.group}'.")
-        intake = EventIntake(portfolio, PushedEventRepository(engine))
+        intake = EventIntake(portfolio, owner, PushedEventRepository(engine))
         taken = Follower(stream, intake, stop, take_over_every_s=min(30.0, options.take_over_after_s)).run()
         waiting = _left(stream, leaving=options.consumer is None)
     aside = f" ('credit-scoring quarantine list --portfolio {portfolio.name}')" if taken.set_aside else ""
@@ -81,8 +85,8 @@ def _with_events(name: str) -> Portfolio:
     return portfolio
 
 
-def _membership(options: FollowOptions) -> Membership:
-    stream = options.stream or default_stream(options.portfolio)
+def _membership(options: FollowOptions, owner: Owner) -> Membership:
+    stream = options.stream or default_stream(owner)
     if len(stream) > _LONGEST_STREAM:
         raise StreamError(f"The stream's name has more than {_LONGEST_STREAM} characters. Choose a shorter one.")
     consumer = options.consumer or f"{socket.gethostname()}:{os.getpid()}"

@@ -26,9 +26,11 @@ def ingest_portfolio(name: str) -> str:
     portfolio = read_portfolio(Path("conf") / name / "portfolio.yml")
     paths = _validated(portfolio)
     content = {table: _read(path) for table, path in paths.items()}
-    store = FactsRepository(open_database(Environment().database_url))
+    environment = Environment()
+    owner = environment.owner(name)
+    store = FactsRepository(open_database(environment.database_url))
     digest = _digest(content.values())
-    if store.loaded_content(name) == digest:
+    if store.loaded_content(owner) == digest:
         return f"The facts of '{name}' are loaded already."
     columns = ("applicant_id", *portfolio.application_columns)
     applicants = _table(content[""], paths[""], columns)
@@ -36,7 +38,7 @@ def ingest_portfolio(name: str) -> str:
         table: _table(content[table], paths[table], (*_event_keys(declared), *declared.usable_columns))
         for table, declared in portfolio.events.items()
     }
-    store.replace_all(name, digest, applicants, events)
+    store.replace_all(owner, digest, applicants, events)
     counts = [f"{applicants.height:,} applicants", *(f"{rows.height:,} {table}" for table, rows in events.items())]
     return f"Loaded the facts of '{name}': {', '.join(counts)}."
 

@@ -70,8 +70,10 @@ def retried(name: str, table: str | None) -> Iterator[str]:
         RecordsError: If the database cannot be read or written.
     """
     portfolio = _declared(name)
-    with opened(Environment().database_url) as engine:
-        yield from _told(EventIntake(portfolio, PushedEventRepository(engine)).retry(table))
+    environment = Environment()
+    with opened(environment.database_url) as engine:
+        intake = EventIntake(portfolio, environment.owner(name), PushedEventRepository(engine))
+        yield from _told(intake.retry(table))
     yield from _files_told(portfolio, table)
 
 
@@ -104,8 +106,9 @@ def _of_files(portfolio: str, table: str | None) -> Iterator[Row]:
 
 
 def _of_streams(portfolio: str, table: str | None) -> Iterator[Row]:
-    with opened(Environment().database_url) as engine:
-        yield from map(_row, PushedEventRepository(engine).set_aside(portfolio, table))
+    environment = Environment()
+    with opened(environment.database_url) as engine:
+        yield from map(_row, PushedEventRepository(engine).set_aside(environment.owner(portfolio), table))
 
 
 def _row(found: SetAside) -> Row:

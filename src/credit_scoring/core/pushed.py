@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -180,6 +180,12 @@ def read_message(
 def dates_as_text(frame: pl.DataFrame) -> pl.DataFrame:
     """Return ``frame`` with every moment as ISO 8601 in UTC, as facts are stored."""
     return frame.with_columns(pl.selectors.datetime().dt.to_string("%Y-%m-%dT%H:%M:%S%.f%:z"))
+
+
+def date_as_text(moment: datetime) -> str:
+    """Return one moment as ``dates_as_text`` does: with as many digits of a second as it has, none, three or six."""
+    digits = "seconds" if not moment.microsecond else "microseconds" if moment.microsecond % 1000 else "milliseconds"
+    return moment.astimezone(UTC).isoformat(timespec=digits)
 
 
 def _storable(table: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from credit_scoring.core.owners import Owner
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.pushed import Message, PushedEvent, SetAside, Taken
 from credit_scoring.core.pushed_checks import check_messages
@@ -27,9 +28,10 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class EventIntake:
-    """Takes pushed messages of one portfolio under its present declaration."""
+    """Takes pushed messages of one owner's portfolio under its present declaration."""
 
     portfolio: Portfolio
+    owner: Owner
     inbox: EventInbox
 
     def accept(self, delivered: Sequence[Message | SetAside]) -> Taken:
@@ -40,7 +42,7 @@ class EventIntake:
         """
         checked = check_messages([one for one in delivered if isinstance(one, Message)], self.portfolio)
         unreadable = [one for one in delivered if isinstance(one, SetAside)]
-        return self.inbox.take(self.portfolio.name, checked.events, [*unreadable, *checked.set_aside])
+        return self.inbox.take(self.owner, checked.events, [*unreadable, *checked.set_aside])
 
     def retry(self, table: str | None = None) -> Retried:
         """Check set-aside messages again, of ``table`` or of all, and store those that now meet their contract.
@@ -49,10 +51,10 @@ class EventIntake:
             RecordsError: If they cannot be read or stored; what was told to be re-admitted before then is.
         """
         told = Retried()
-        waiting = self.inbox.set_aside(self.portfolio.name, table)
+        waiting = self.inbox.set_aside(self.owner, table)
         while some := list(islice(waiting, _RETRIED_AT_ONCE)):
             again, refused = self._checked(some)
-            done = self.inbox.readmit(self.portfolio.name, again)
+            done = self.inbox.readmit(self.owner, again)
             refused += done.refused
             contradicting = {found.message.name for found in done.refused}
             told.readmitted.update(e.message.table for _, e in again if e.message.name not in contradicting)

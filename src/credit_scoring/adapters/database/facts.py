@@ -1,35 +1,26 @@
-"""Facts of applicants: what the ingestion validated, read one applicant at a time."""
+"""Facts of applicants: what the ingestion validated and what was pushed, read for many applicants at once."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
-from sqlalchemy import (
-    CompoundSelect,
-    Connection,
-    Engine,
-    Integer,
-    Row,
-    Table,
-    delete,
-    exists,
-    insert,
-    literal,
-    select,
-    union_all,
-)
+from sqlalchemy import Connection, Engine, Row, Table, delete, insert, select
 
 from credit_scoring.adapters.database.engine import writing
+from credit_scoring.adapters.database.facts_queries import all_events, parameters, states
 from credit_scoring.adapters.database.failures import told_as_records_error
+from credit_scoring.adapters.database.revisions import revision_text
 from credit_scoring.adapters.database.schema import applicants as applicants_table
 from credit_scoring.adapters.database.schema import events as events_table
 from credit_scoring.adapters.database.schema import loads
-from credit_scoring.adapters.database.schema import pushed_events as pushed_table
-from credit_scoring.core.facts import Event, Facts
+from credit_scoring.core.facts import Event, Facts, KnownFacts
+from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.pushed import dates_as_text
 from credit_scoring.ports import Clock
+
+T = TypeVar("T")
 
 _ROWS_AT_ONCE = 20_000
 _KEYS = ("applicant_id", "occurred_at", "event_number", "known_at", "event_id")
@@ -49,71 +40,92 @@ class FactsRepository:
     def __init__(self, engine: Engine, clock: Clock = _now) -> None:
         self._engine = engine
         self._clock = clock
+        # All questions of one call see one state of the database; the embedded one reads like that by itself.
+        embedded = engine.dialect.name == "sqlite"
+        self._reading = engine if embedded else engine.execution_options(isolation_level="REPEATABLE READ")
 
     def replace_all(
-        self, portfolio: str, content_hash: str, applicants: pl.DataFrame, events: Mapping[str, pl.DataFrame]
+        self, owner: Owner, content_hash: str, applicants: pl.DataFrame, events: Mapping[str, pl.DataFrame]
     ) -> bool:
-        """Replace what files brought of a portfolio in one transaction; False when this content is loaded already.
+        """Replace what files brought of an owner in one transaction; False when this content is loaded already.
 
         Args:
-            portfolio: Whose facts they are.
+            owner: Whose facts they are.
             content_hash: Names the content; the same hash is not loaded twice.
             applicants: One row per applicant: ``applicant_id`` and fields, null where unknown.
             events: By table: ``applicant_id``, ``occurred_at`` (UTC), ``event_number``, where the table has them
                 ``known_at`` and ``event_id``, and the table's columns. Their applicant need not be there (yet).
         """
-        load = {"portfolio": portfolio, "content_hash": content_hash, "loaded_at": self._clock()}
+        whose = owner._asdict()
+        load = whose | {"content_hash": content_hash, "loaded_at": self._clock()}
         with told_as_records_error("loading facts"), writing(self._engine).begin() as connection:
-            if self._loaded(connection, portfolio) == content_hash:
+            if self._loaded(connection, owner) == content_hash:
                 return False
             for table in (events_table, applicants_table, loads):
-                connection.execute(delete(table).where(table.c.portfolio == portfolio))
-            _insert(connection, applicants_table, applicants, {"portfolio": portfolio})
+                rows = table.c
+                connection.execute(delete(table).where(rows.tenant == owner.tenant, rows.portfolio == owner.portfolio))
+            _insert(connection, applicants_table, applicants, whose)
             for name, frame in events.items():
-                _insert(connection, events_table, frame, {"portfolio": portfolio, "event_table": name})
+                _insert(connection, events_table, frame, whose | {"event_table": name})
             connection.execute(insert(loads).values(load))
         return True
 
-    def loaded_content(self, portfolio: str) -> str | None:
+    def loaded_content(self, owner: Owner) -> str | None:
         """Return the hash of the content that is loaded, or None when nothing is."""
         with told_as_records_error("reading facts"), self._engine.begin() as connection:
-            return self._loaded(connection, portfolio)
+            return self._loaded(connection, owner)
 
-    def facts_of(self, portfolio: str, applicant_id: str) -> Facts | None:
-        """See ``FactsStore.facts_of``; a table in which the applicant has no event is absent."""
-        known = applicants_table.c
-        fields = select(known.facts).where(known.portfolio == portfolio, known.applicant_id == applicant_id)
-        with told_as_records_error("reading facts"), self._engine.begin() as connection:
-            found = connection.execute(fields).scalar_one_or_none()
-            if found is None:
-                return None
-            rows = connection.execute(_all_events(portfolio, applicant_id)).all()
-        by_table: dict[str, list[Row[Any]]] = defaultdict(list)
-        for row in rows:
-            by_table[row.event_table].append(row)
-        return Facts(found, {table: _numbered(events) for table, events in by_table.items()})
+    def revisions(self, applicants: Sequence[Applicant]) -> list[str | None]:
+        """See ``FactsStore.revisions``."""
+
+        def of_owner(connection: Connection, owner: Owner, ids: Sequence[str]) -> dict[str, str]:
+            statement = states(connection.dialect.name, with_fields=False)
+            rows = connection.execute(statement, parameters(connection.dialect.name, owner, ids))
+            return {applicant_id: revision_text(*told, pushed=pushed) for applicant_id, *told, pushed in rows}
+
+        return self._answered(applicants, of_owner)
+
+    def facts_of(self, applicants: Sequence[Applicant]) -> list[KnownFacts | None]:
+        """See ``FactsStore.facts_of``.
+
+        The revision is as new as the facts, because both are of one snapshot of the database; and it is asked first,
+        so that it would be the older one, which is harmless, without a snapshot.
+        """
+        return self._answered(applicants, _known_facts)
+
+    def _answered(
+        self, applicants: Sequence[Applicant], of_owner: Callable[[Connection, Owner, Sequence[str]], dict[str, T]]
+    ) -> list[T | None]:
+        by_owner: dict[Owner, dict[str, None]] = defaultdict(dict)
+        for owner, applicant_id in applicants:
+            by_owner[owner][applicant_id] = None
+        found = {}
+        with told_as_records_error("reading facts"), self._reading.begin() as connection:
+            for owner, ids in by_owner.items():
+                found[owner] = of_owner(connection, owner, list(ids))
+        return [found[owner].get(applicant_id) for owner, applicant_id in applicants]
 
     @staticmethod
-    def _loaded(connection: Connection, portfolio: str) -> str | None:
-        found: str | None = connection.scalar(select(loads.c.content_hash).where(loads.c.portfolio == portfolio))
+    def _loaded(connection: Connection, owner: Owner) -> str | None:
+        this = loads.c.tenant == owner.tenant, loads.c.portfolio == owner.portfolio
+        found: str | None = connection.scalar(select(loads.c.content_hash).where(*this))
         return found
 
 
-def _all_events(portfolio: str, applicant_id: str) -> CompoundSelect[Any]:
-    """What files brought, in order of its numbers, then what was pushed and no file has, in order of receipt."""
-    filed, pushed = events_table.c, pushed_table.c
-    told = (filed.event_table, filed.occurred_at, filed.known_at, filed.facts)
-    unsent = literal(0).label("sent_ms"), literal(0).label("sent_number"), literal("").label("source")
-    of_files = select(*told, filed.event_number, *unsent, filed.event_id).where(
-        filed.portfolio == portfolio, filed.applicant_id == applicant_id
-    )
-    same_id = (filed.portfolio == portfolio, filed.event_table == pushed.event_table, filed.event_id == pushed.event_id)
-    told = (pushed.event_table, pushed.occurred_at, pushed.known_at, pushed.facts)
-    sent = pushed.sent_ms, pushed.sent_number, pushed.source
-    of_streams = select(*told, literal(None, Integer), *sent, pushed.event_id).where(
-        pushed.portfolio == portfolio, pushed.applicant_id == applicant_id, ~exists().where(*same_id)
-    )
-    return union_all(of_files, of_streams)
+def _known_facts(connection: Connection, owner: Owner, ids: Sequence[str]) -> dict[str, KnownFacts]:
+    dialect = connection.dialect.name
+    asked = parameters(dialect, owner, ids)
+    known = connection.execute(states(dialect, with_fields=True), asked).all()
+    if not known:
+        return {}
+    by_applicant: dict[str, dict[str, list[Row[Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in connection.execute(all_events(dialect), asked):
+        by_applicant[row.applicant_id][row.event_table].append(row)
+    found = {}
+    for applicant_id, content, number, pushed, fields in known:
+        events = {table: _numbered(rows) for table, rows in by_applicant[applicant_id].items()}
+        found[applicant_id] = KnownFacts(Facts(fields, events), revision_text(content, number, pushed=pushed))
+    return found
 
 
 def _numbered(rows: list[Row[Any]]) -> list[Event]:

@@ -8,9 +8,10 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from sqlalchemy import ColumnElement, Engine, Row, Select, inspect, select
 
-from credit_scoring.adapters.database.engine import existing_database
+from credit_scoring.adapters.database.engine import existing_database, open_database
 from credit_scoring.adapters.database.failures import told_as_records_error
 from credit_scoring.adapters.database.schema import pushed_events
+from credit_scoring.core.owners import Owner
 from credit_scoring.core.portfolio import EventsTable
 from credit_scoring.core.pushed_tables import as_declared, pushed_schema
 
@@ -18,11 +19,11 @@ _ROWS_AT_ONCE = 10_000
 _READING = "reading pushed events"
 
 
-def pushed_tables(url: str, portfolio: str, declared: Mapping[str, EventsTable]) -> dict[str, pl.LazyFrame]:
+def pushed_tables(url: str, owner: Owner, declared: Mapping[str, EventsTable]) -> dict[str, pl.LazyFrame]:
     """Return, by event table, what was pushed, as ``pushed_schema`` and in order of receipt; no table without events.
 
     The rows are read when a frame is collected, never all at once. A database that is absent, or that has never been
-    migrated, holds no events and stays as it is.
+    migrated, holds no events and stays as it is; one that an earlier version left with events is migrated.
 
     Raises:
         RecordsError: If there is a database and it cannot be read.
@@ -34,21 +35,30 @@ def pushed_tables(url: str, portfolio: str, declared: Mapping[str, EventsTable])
         with told_as_records_error(_READING):
             if not inspect(engine).has_table(pushed_events.name):
                 return {}
-            tables = [table for table in declared if _has_any(engine, portfolio, table)]
+            if not _is_present(engine):
+                open_database(url).dispose()
+            tables = [table for table in declared if _has_any(engine, owner, table)]
     finally:
         engine.dispose()
-    return {table: _lazily(url, _of(portfolio, table), declared[table]) for table in tables}
+    return {table: _lazily(url, _of(owner, table), declared[table]) for table in tables}
 
 
-def _has_any(engine: Engine, portfolio: str, table: str) -> bool:
+def _is_present(engine: Engine) -> bool:
+    """Whether the table is as this version reads it: an earlier one left it without tenants."""
+    present = {column["name"] for column in inspect(engine).get_columns(pushed_events.name)}
+    return present >= set(pushed_events.c.keys())
+
+
+def _has_any(engine: Engine, owner: Owner, table: str) -> bool:
     with engine.connect() as connection:
-        return connection.execute(_of(portfolio, table).limit(1)).first() is not None
+        return connection.execute(_of(owner, table).limit(1)).first() is not None
 
 
-def _of(portfolio: str, table: str) -> Select[Any]:
+def _of(owner: Owner, table: str) -> Select[Any]:
     rows = pushed_events.c
     told = rows.applicant_id, rows.occurred_at, rows.known_at, rows.event_id, rows.facts
-    return select(*told).where(rows.portfolio == portfolio, rows.event_table == table)
+    whose = rows.tenant == owner.tenant, rows.portfolio == owner.portfolio
+    return select(*told).where(*whose, rows.event_table == table)
 
 
 def _lazily(url: str, query: Select[Any], declared: EventsTable) -> pl.LazyFrame:
