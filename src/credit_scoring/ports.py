@@ -5,12 +5,14 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal, Protocol
 
+from credit_scoring.core.api_keys import ApiKey
 from credit_scoring.core.cached_features import CachedFeatures, FeatureKey
+from credit_scoring.core.callers import Accepted
 from credit_scoring.core.facts import KnownFacts, Value
 from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.pushed import Added, Lag, Message, PushedEvent, Readmitted, SetAside, Taken
-from credit_scoring.core.records import DecisionRecord
-from credit_scoring.core.roles import Roles
+from credit_scoring.core.records import ApplicationKey, DecisionQuery, DecisionRecord
+from credit_scoring.core.roles import Roles, RolesRow
 
 
 class Clock(Protocol):
@@ -22,30 +24,49 @@ class Clock(Protocol):
 
 
 class RoleBook(Protocol):
-    """Who holds which role, as rows that are only ever added."""
+    """Who holds which role, as rows that are only ever added; failures are ``RecordsError``."""
 
-    def current(self, portfolio: str) -> Roles | None:
-        """Return the roles that hold now, or None before the first run."""
+    def current(self, portfolio: str) -> RolesRow | None:
+        """Return the row that holds now, or None before the first run."""
         ...
 
-    def seed(self, portfolio: str, roles: Roles) -> Roles:
-        """Record the first roles of a portfolio, and return those that hold: an earlier seed wins."""
+    def at(self, portfolio: str, moment: datetime) -> RolesRow | None:
+        """Return the row that held at ``moment``, or None when no roles were given by then."""
+        ...
+
+    def seed(self, portfolio: str, roles: Roles) -> RolesRow:
+        """Record the first roles of a portfolio, and return the row that holds: an earlier seed wins."""
+        ...
+
+    def append(self, portfolio: str, after: int, roles: Roles, cause: str) -> RolesRow:
+        """Record new roles after the row with the sequence ``after``.
+
+        Raises:
+            StaleRolesError: If another row came in between.
+        """
         ...
 
 
 class DecisionBook(Protocol):
     """What was decided, as records that are only ever added; failures are ``RecordsError``."""
 
-    def add(self, record: DecisionRecord) -> DecisionRecord:
-        """Make ``record`` durable, and return the one that holds for its application: an earlier one wins."""
+    def held(self, keys: Sequence[ApplicationKey]) -> list[DecisionRecord | None]:
+        """Return, for each key, the record of the decision it names, None when it was not decided.
+
+        An ``idempotency_key`` names the first decision that was asked for with it within ``KEY_LIFETIME``.
+        """
         ...
 
-    def get(self, portfolio: str, decision_id: str) -> DecisionRecord | None:
+    def add(self, records: Sequence[DecisionRecord]) -> list[DecisionRecord]:
+        """Make records durable in one transaction; return, for each, the one that holds: an earlier one wins."""
+        ...
+
+    def get(self, owner: Owner, decision_id: str) -> DecisionRecord | None:
         """Return the record of a decision, or None when there is none under this id."""
         ...
 
-    def by_application(self, portfolio: str, application_id: str) -> DecisionRecord | None:
-        """Return the record of an application's decision, or None when it was not decided."""
+    def find(self, owner: Owner, query: DecisionQuery) -> list[DecisionRecord]:
+        """Return the newest records that ``query`` asks for, the newest first."""
         ...
 
 
@@ -180,4 +201,40 @@ class DecisionObserver(Protocol):
 
     def challenger_failed(self, kind: str) -> None:
         """Count one turn in which the challenger gave no score: timeout, not_finite or error."""
+        ...
+
+
+class KeyBook(Protocol):
+    """The keys of the API; failures are ``RecordsError``."""
+
+    def add(self, key: ApiKey) -> None:
+        """Keep a new key."""
+        ...
+
+    def get(self, key_id: str) -> ApiKey | None:
+        """Return a key, revoked and expired ones too, or None when there is none of this id."""
+        ...
+
+    def listed(self) -> Sequence[ApiKey]:
+        """Return all keys, oldest first."""
+        ...
+
+    def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
+        """Have a key refused from ``at`` on, for good, and return it; None when there is none.
+
+        The first revocation stays.
+        """
+        ...
+
+
+class CredentialCheck(Protocol):
+    """Checks what a request brings to say who sent it; may block."""
+
+    def __call__(self, credential: str) -> Accepted | None:
+        """Return whose ``credential`` it is, or None when it is not accepted, whatever it is.
+
+        Raises:
+            RecordsError: If the keys cannot be read.
+            IssuerUnavailableError: If the issuer of a token cannot be asked.
+        """
         ...

@@ -1,10 +1,7 @@
 """From points to a band and a recommendation."""
 
-from typing import Literal
-
+from credit_scoring.api.decisions import Recommendation
 from credit_scoring.core.portfolio import Policy
-
-Recommendation = Literal["approve", "refer", "decline"]
 
 
 def recommendation(points: int, policy: Policy) -> Recommendation:

@@ -19,6 +19,13 @@ CreditScoringError
 ├── UnauthenticatedError        a request brings no key or token that is accepted
 ├── ForbiddenError              a key or token lacks the scope of a route
 ├── RateLimitedError            a key asks a route more often than it may
+├── IssuerUnavailableError      the issuer of tokens does not tell the keys it signs with
+├── ApiKeyError                 a key of the API cannot be made or found
+├── SettingsError               an environment variable says what cannot be used
+├── StaleRolesError             the roles changed since they were read
+├── OverloadedError             more requests wait than can be answered in time
+├── IdempotencyKeyReusedError   an Idempotency-Key came back with another body
+├── RequestInProgressError      a request with the same Idempotency-Key is not answered yet
 ├── StreamError                 the stream of pushed events is not configured or does not answer
 ├── InvalidApplicationError     an application contradicts itself or the clock
 ├── UnknownApplicantError       no facts are stored for an applicant
@@ -153,11 +160,24 @@ class UnauthenticatedError(CreditScoringError):
 
     code = "unauthenticated"
 
+    def __init__(self) -> None:
+        super().__init__(
+            "The request brings no key or token that is accepted. Send the header 'Authorization: Bearer <key>' once, "
+            "with a key that is neither expired nor revoked, or with a valid token of the configured issuer."
+        )
+
 
 class ForbiddenError(CreditScoringError):
-    """The key or token is accepted, but not for this route."""
+    """The key or token is accepted, but not for this route, which asks for ``scope``."""
 
     code = "forbidden"
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(
+            f"The key or token is accepted, but lacks the scope '{scope}' that this route asks for. Use one that has "
+            f"it: 'credit-scoring keys create --scopes {scope},...' makes one."
+        )
 
 
 class RateLimitedError(CreditScoringError):
@@ -168,6 +188,66 @@ class RateLimitedError(CreditScoringError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(message)
+
+
+class StaleRolesError(CreditScoringError):
+    """The roles changed since they were read."""
+
+    code = "stale_roles"
+
+    def __init__(self, portfolio: str) -> None:
+        super().__init__(f"The roles of '{portfolio}' changed meanwhile. Look at who holds them now, then try again.")
+
+
+class OverloadedError(CreditScoringError):
+    """More requests wait than can be answered in time."""
+
+    code = "overloaded"
+
+
+class IdempotencyKeyReusedError(CreditScoringError):
+    """An ``Idempotency-Key`` came back with another body."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used with another body. Send the body it came with first, or a new key."
+        )
+
+
+class RequestInProgressError(CreditScoringError):
+    """A request with the same ``Idempotency-Key`` is not answered yet."""
+
+    code = "request_in_progress"
+
+    def __init__(self) -> None:
+        super().__init__("A request with this Idempotency-Key is in progress. Wait, then send the same again.")
+
+
+class IssuerUnavailableError(CreditScoringError):
+    """The issuer does not tell the key that a token names; ``retry_after_s`` is when it is asked again."""
+
+    code = "issuer_unavailable"
+
+    def __init__(self, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            "The token cannot be checked now, as its issuer (CREDIT_OIDC_ISSUER) does not tell its keys. Send the same "
+            "request again later."
+        )
+
+
+class ApiKeyError(CreditScoringError):
+    """A key of the API cannot be made as asked for, or there is none of this id."""
+
+    code = "api_key"
+
+
+class SettingsError(CreditScoringError):
+    """An environment variable says what cannot be used."""
+
+    code = "settings"
 
 
 class StreamError(CreditScoringError):

@@ -2,26 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from credit_scoring.api.decisions import GivenReason
 from credit_scoring.core.declaration_checks import MISSING_SUFFIX
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import Floats, Matrix
 
 MATERIAL_POINTS = 0.05
 """Below this a loss would be told as 0.0 points, so it is no reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class GivenReason:
-    """One reason: code, text, the feature that cost most under it, and the points lost under the code."""
-
-    code: str
-    text: str
-    feature: str
-    points_lost: float
 
 
 def reasons(features: Matrix, contributions: Floats, names: Sequence[str], portfolio: Portfolio) -> list[GivenReason]:

@@ -1,89 +1,118 @@
-"""A decision as it is answered, and as it is recorded with everything it was made of."""
+"""A decision on record, with everything it was made of, and as the text that is chained."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+import orjson
 
-from credit_scoring.core.decisions import Recommendation
-from credit_scoring.core.reasons import GivenReason
-from credit_scoring.core.roles import Role
-
-Json = dict[str, Any]
-Source = Literal["request", "store"]
+from credit_scoring.api.decisions import Decision, FeaturesUsed, Json, ModelOutput, RecordedDecision, Role
+from credit_scoring.core.owners import Owner
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ApplicationKey(NamedTuple):
+    """What makes two requests for a decision one: the application, or the ``Idempotency-Key`` they came with.
 
-
-class DecidingModel(_Frozen):
-    """The registered model whose score, recommendation and reasons are answered."""
-
-    name: str
-    version: int
-    role: Role
-
-
-class Decision(_Frozen):
-    """The answer to one application."""
-
-    decision_id: str
-    application_id: str
-    applicant_id: str
-    points: Annotated[int, Field(description="score on the declared scale; more points mean less risk")]
-    points_exact: Annotated[float, Field(description="points before rounding and clipping; additive in the reasons")]
-    prob_default: Annotated[float, Field(description="probability of default, 0 to 1")]
-    band: Annotated[str, Field(description="declared range that the points fall into")]
-    recommendation: Recommendation
-    reasons: Annotated[
-        tuple[GivenReason, ...], Field(description="what cost points against an applicant just approved, most first")
-    ]
-    model: DecidingModel
-    arm: Annotated[Role, Field(description="arm of the experiment that the applicant is in, always the same one")]
-    arm_probability: Annotated[float, Field(description="probability with which an applicant falls into the arm")]
-    decider: Annotated[Role, Field(description="role of the model that decided")]
-    fallback: Annotated[bool, Field(description="true when the challenger failed in its own arm")]
-    policy_version: str
-    feature_set: str
-    scorer_version: str
-    features_from: Annotated[Source, Field(description="whether the facts came with the request or from the store")]
-    as_of: Annotated[datetime, Field(description="facts strictly before this moment were used")]
-    request_id: Annotated[str, Field(description="X-Request-ID of the request that was decided first")]
-
-
-class ModelOutput(_Frozen):
-    """What one model said of an application; numbers are None when it failed, and ``failure`` names the error.
-
-    ``base_points`` is the reference's expected score: with the points of each feature it gives ``points_exact``.
+    ``idempotency_key`` is None where it is the application's own id.
     """
 
-    model: str
-    version: int
-    algorithm: str
-    digest: str
-    feature_set: str
-    points: int | None = None
-    points_exact: float | None = None
-    prob_default: float | None = None
-    base_points: float | None = None
-    failure: str | None = None
+    owner: Owner
+    application_id: str
+    idempotency_key: str | None = None
+
+
+KEY_LIFETIME = timedelta(days=30)
+"""How long an ``Idempotency-Key`` is kept; an application's own id is kept for ever."""
+
+
+class Place(NamedTuple):
+    """A record's place in the order of decision."""
+
+    decided_at: datetime
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionQuery:
+    """Which records are asked for: None asks for all; ``since`` is included, ``until`` and ``before`` are not."""
+
+    application_id: str | None = None
+    applicant_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: Place | None = None
+    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """A decision with what was received and computed; never changed after it was added.
 
-    ``received`` is the request's body, ``received_digest`` its SHA-256, ``feature_values`` the value of each
-    feature by feature set (None where missing), ``scores`` what each role's model said.
+    ``received`` is the request's body, ``received_digest`` its SHA-256, ``features`` what models read by feature set,
+    ``scores`` what each role's model said, ``key_id`` who asked. ``roles_sequence`` is the row of the roles' history
+    that held. What was recorded before these were kept has None there.
     """
 
-    portfolio: str
+    owner: Owner
     decided_at: datetime
     answer: Decision
     received: Json
     received_digest: str
-    feature_values: Mapping[str, Mapping[str, float | None]]
+    features: Mapping[str, FeaturesUsed]
     scores: Mapping[Role, ModelOutput]
+    roles_sequence: int | None = None
+    idempotency_key: str | None = None
+    key_id: str | None = None
+
+    @property
+    def key(self) -> ApplicationKey:
+        """What the record is found by when the application comes again."""
+        return ApplicationKey(self.owner, self.answer.application_id, self.idempotency_key)
+
+    @property
+    def recorded(self) -> RecordedDecision:
+        """The record as it is read through the API."""
+        return RecordedDecision(
+            **dict(self.answer),
+            decided_at=self.decided_at,
+            received=self.received,
+            features=dict(self.features),
+            scores=dict(self.scores),
+            roles_sequence=self.roles_sequence,
+        )
+
+
+def content_of(record: DecisionRecord) -> str:
+    """Return a record as JSON text, the same for the same record: what is stored, and what its hash covers."""
+    told = {
+        "tenant": record.owner.tenant,
+        "portfolio": record.owner.portfolio,
+        "decided_at": record.decided_at,
+        "answer": record.answer.model_dump(),
+        "received": record.received,
+        "received_digest": record.received_digest,
+        "features": {name: features.model_dump() for name, features in record.features.items()},
+        "scores": {role: output.model_dump() for role, output in record.scores.items()},
+        "roles_sequence": record.roles_sequence,
+        "idempotency_key": record.idempotency_key,
+        "key_id": record.key_id,
+    }
+    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def record_of(content: str) -> DecisionRecord:
+    """Read what ``content_of`` wrote; a ValueError when it is something else."""
+    told: dict[str, Any] = orjson.loads(content)
+    return DecisionRecord(
+        owner=Owner(told["tenant"], told["portfolio"]),
+        decided_at=datetime.fromisoformat(told["decided_at"]),
+        answer=Decision.model_validate(told["answer"]),
+        received=told["received"],
+        received_digest=told["received_digest"],
+        features={name: FeaturesUsed.model_validate(used) for name, used in told["features"].items()},
+        scores={role: ModelOutput.model_validate(output) for role, output in told["scores"].items()},
+        roles_sequence=told["roles_sequence"],
+        idempotency_key=told["idempotency_key"],
+        key_id=told["key_id"],
+    )

@@ -1,11 +1,15 @@
 """Who is champion and who is challenger, and the experiment that parts their traffic."""
 
-from typing import Literal
+from datetime import date, datetime
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Role = Literal["champion", "challenger"]
+from credit_scoring.api.decisions import Role
+
 ROLES: tuple[Role, Role] = ("champion", "challenger")
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def model_name(portfolio: str) -> str:
@@ -26,12 +30,68 @@ class BundleRef(_Frozen):
     digest: str
 
 
+class ChampionOnlyRouting(_Frozen):
+    """The champion decides everything, and the challenger is not even scored."""
+
+    strategy: Literal["champion_only"]
+
+
+class ShadowRouting(_Frozen):
+    """The champion decides everything; the challenger is scored and recorded, and never answers."""
+
+    strategy: Literal["shadow"]
+
+
+class StickySplitRouting(_Frozen):
+    """The challenger decides a fixed share of applicants."""
+
+    strategy: Literal["sticky_split"] = "sticky_split"
+    challenger_share: Share
+
+
+class RampStep(_Frozen):
+    """The challenger's share from a day on, 0:00 UTC."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    starts_on: date = Field(alias="from")
+    challenger_share: Share
+
+
+class ScheduledRampRouting(_Frozen):
+    """The challenger's share grows by the calendar; before the first step it decides nothing."""
+
+    strategy: Literal["scheduled_ramp"]
+    steps: tuple[RampStep, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rises(self) -> "ScheduledRampRouting":
+        for earlier, later in pairwise(self.steps):
+            if later.starts_on <= earlier.starts_on or later.challenger_share < earlier.challenger_share:
+                raise ValueError("'steps' must be in order of their days, and no share below the one before it")
+        return self
+
+
+Routing = Annotated[
+    ChampionOnlyRouting | ShadowRouting | StickySplitRouting | ScheduledRampRouting, Field(discriminator="strategy")
+]
+
+
 class Experiment(_Frozen):
     """How traffic is parted; applicants are drawn by hash with ``salt``, so the same salt parts them the same."""
 
     id: str = Field(min_length=1)
     salt: str = Field(min_length=1)
-    challenger_share: float = Field(ge=0, le=1)
+    routing: Routing
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_rows(cls, given: Any) -> Any:
+        """Read rows that were written when there was one strategy."""
+        if isinstance(given, dict) and "challenger_share" in given:
+            share = {"strategy": "sticky_split", "challenger_share": given["challenger_share"]}
+            return {name: value for name, value in given.items() if name != "challenger_share"} | {"routing": share}
+        return given
 
 
 class Roles(_Frozen):
@@ -44,3 +104,12 @@ class Roles(_Frozen):
     def holder(self, role: Role) -> BundleRef:
         """Return the bundle that holds ``role``."""
         return self.champion if role == "champion" else self.challenger
+
+
+class RolesRow(_Frozen):
+    """A row of a portfolio's history: the roles that hold from ``recorded_at`` until the next row."""
+
+    sequence: int
+    recorded_at: datetime
+    cause: str
+    roles: Roles

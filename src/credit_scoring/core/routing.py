@@ -1,10 +1,13 @@
-"""Which model decides an application; a pure function of the applicant and a salt."""
+"""Which model decides an application; a pure function of the applicant, a salt and the day."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
+from credit_scoring.api.decisions import Role
 from credit_scoring.core.hashing import salted_draw
-from credit_scoring.core.roles import Experiment, Role
+from credit_scoring.core.roles import ChampionOnlyRouting, Experiment, RampStep, ShadowRouting, StickySplitRouting
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,22 +19,64 @@ class Route:
 
 
 class RoutingStrategy(Protocol):
-    """Chooses an arm; deterministic in ``applicant_id``."""
+    """Chooses an arm; the same for the same applicant and moment in every process."""
 
-    def route(self, applicant_id: str) -> Route:
-        """Return the same route for the same applicant, in every process and on every day."""
+    @property
+    def scores_challenger(self) -> bool:
+        """Whether the challenger is scored at all."""
+        ...
+
+    def route(self, applicant_id: str, at: datetime) -> Route:
+        """Return the route of an application decided ``at``; a wider share moves nobody back to the champion."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
+class ChampionDecides:
+    """The champion decides everything; the challenger is scored in its shadow, or not at all."""
+
+    scores_challenger: bool
+
+    def route(self, applicant_id: str, at: datetime) -> Route:  # noqa: ARG002 - part of the protocol
+        """Return the champion's arm."""
+        return Route("champion", 1.0)
+
+
+@dataclass(frozen=True, slots=True)
 class StickySplit:
-    """The challenger decides a fixed share of applicants; widening the share moves nobody back."""
+    """The challenger decides a fixed share of applicants, drawn by hash with ``salt``."""
 
-    experiment: Experiment
+    salt: str
+    challenger_share: float
+    scores_challenger: bool = True
 
-    def route(self, applicant_id: str) -> Route:
+    def route(self, applicant_id: str, at: datetime) -> Route:  # noqa: ARG002 - part of the protocol
         """Return the challenger's arm when the applicant's draw falls below its share."""
-        share = self.experiment.challenger_share
-        if salted_draw("experiment", self.experiment.salt, applicant_id) < share:
-            return Route("challenger", share)
-        return Route("champion", 1 - share)
+        if salted_draw("experiment", self.salt, applicant_id) < self.challenger_share:
+            return Route("challenger", self.challenger_share)
+        return Route("champion", 1 - self.challenger_share)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledRamp:
+    """A sticky split whose share is that of the last step whose day has begun, in UTC."""
+
+    salt: str
+    steps: Sequence[RampStep]
+    scores_challenger: bool = True
+
+    def route(self, applicant_id: str, at: datetime) -> Route:
+        """Return the arm at the share that holds ``at``; draws are those of ``StickySplit``."""
+        today = at.astimezone(UTC).date()
+        begun = [step.challenger_share for step in self.steps if step.starts_on <= today]
+        return StickySplit(self.salt, begun[-1] if begun else 0.0).route(applicant_id, at)
+
+
+def strategy_of(experiment: Experiment) -> RoutingStrategy:
+    """Return the strategy that an experiment declares."""
+    routing = experiment.routing
+    if isinstance(routing, ChampionOnlyRouting | ShadowRouting):
+        return ChampionDecides(scores_challenger=isinstance(routing, ShadowRouting))
+    if isinstance(routing, StickySplitRouting):
+        return StickySplit(experiment.salt, routing.challenger_share)
+    return ScheduledRamp(experiment.salt, routing.steps)

@@ -128,14 +128,16 @@ def score(features: Matrix, bundle: ModelBundle) -> Scores:
     return Scores(1 / (1 + np.exp(-logit)), exact, points, points != rounded)
 
 
+def base_points(bundle: ModelBundle) -> float:
+    """Return the expected score of the bundle's reference, from which contributions are counted."""
+    base = bundle.calibration.intercept + bundle.calibration.slope * bundle.classifier.bias
+    return float(points_at(np.asarray(base), bundle.portfolio.scale))
+
+
 def explain(features: Matrix, bundle: ModelBundle) -> Explanation:
     """Explain ``(n, p)`` features of ``bundle.plan`` in points, relative to the bundle's reference."""
     per_margin = -factor(bundle.portfolio.scale) * bundle.calibration.slope
-    base = bundle.calibration.intercept + bundle.calibration.slope * bundle.classifier.bias
-    return Explanation(
-        base=float(points_at(np.asarray(base), bundle.portfolio.scale)),
-        points=per_margin * bundle.classifier.contributions(features),
-    )
+    return Explanation(base=base_points(bundle), points=per_margin * bundle.classifier.contributions(features))
 
 
 def factor(scale: Scale) -> float:

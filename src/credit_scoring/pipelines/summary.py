@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from credit_scoring.core.roles import ROLES, Role, Roles
+from credit_scoring.api.decisions import Role
+from credit_scoring.core.roles import ROLES, Roles
 
 _HEADINGS = {"auc_roc": "AUC", "gini": "Gini", "ks": "KS", "brier": "Brier", "calibration_slope": "Cal. slope"}
 

@@ -1,124 +1,94 @@
-"""What champion and challenger say of one application, each by the plan that its bundle carries."""
+"""What a model says of many applications: scores of all of them, reasons for those that it decides."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from credit_scoring.core.errors import CreditScoringError, ScoringError
-from credit_scoring.core.facts import Facts
-from credit_scoring.core.reasons import GivenReason, reasons
-from credit_scoring.core.records import ModelOutput
-from credit_scoring.core.roles import BundleRef, Role
-from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
+from credit_scoring.api.decisions import GivenReason, ModelOutput
+from credit_scoring.core.features.feature_set import FeatureSet
+from credit_scoring.core.reasons import reasons
+from credit_scoring.core.scoring import Matrix, ModelBundle, base_points, explain, score
+from credit_scoring.usecases.assignment import RoleModel
+from credit_scoring.usecases.feature_rows import ROW_FAILURES, Subject, matrix_of
 
-CHALLENGER_FAILURES = (
-    CreditScoringError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    ValueError,
-    pl.exceptions.PolarsError,
-)
-"""How a challenger may fail without harm: its data are new, its code is not. XGBoost's errors are ValueErrors."""
+NOT_FINITE = "NotFinite"
+"""What is recorded of a model whose score, or what explains it, is not a finite number."""
 
-
-@dataclass(frozen=True, slots=True)
-class RoleModel:
-    """A registered bundle in a role."""
-
-    ref: BundleRef
-    bundle: ModelBundle
+Reasons = tuple[GivenReason, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """One model's score, and what cost points, in the words of its own declaration.
+    """One model's score of one application."""
 
-    ``base_points`` is the reference's expected score: with what each feature adds it gives ``points_exact``.
-    """
-
-    model: RoleModel
     points: int
     points_exact: float
     prob_default: float
     base_points: float
-    reasons: tuple[GivenReason, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Opinions:
-    """Both models' outputs by role, the opinions of those that did not fail, and each feature set's values."""
+class ModelOpinions:
+    """One model's opinion on each application, or the name of its failure; reasons by place, where they were asked for.
 
-    outputs: Mapping[Role, ModelOutput]
-    usable: Mapping[Role, Opinion]
-    feature_values: Mapping[str, Mapping[str, float | None]]
-
-
-class OneApplication:
-    """Features of one application, computed once per distinct feature set."""
-
-    def __init__(self, facts: Facts, as_of: datetime) -> None:
-        self._facts = facts
-        self._as_of = as_of
-        self._computed: dict[str, Matrix] = {}
-        self.feature_values: dict[str, Mapping[str, float | None]] = {}
-
-    def features(self, bundle: ModelBundle) -> Matrix:
-        """Return ``(1, p)`` float32 features of the bundle's plan, NaN where missing."""
-        version = bundle.plan.version
-        if version not in self._computed:
-            self._computed[version] = bundle.plan.compute_one(self._facts, self._as_of)
-            self.feature_values[version] = _recorded(self._computed[version][0], bundle.plan.names)
-        return self._computed[version]
-
-
-def opinions_of(models: Mapping[Role, RoleModel], application: OneApplication) -> Opinions:
-    """Score ``application`` by both models; whatever the challenger does, the champion's opinion stands.
-
-    Raises:
-        ScoringError: If the champion gives no finite score.
+    ``matrix`` holds the features of those whose features could be computed, at ``rows`` by place.
     """
-    usable: dict[Role, Opinion] = {"champion": _opinion(models["champion"], application)}
-    failed: dict[Role, ModelOutput] = {}
+
+    bundle: ModelBundle
+    opinions: Sequence[Opinion | str]
+    matrix: Matrix
+    rows: Mapping[int, int]
+    reasons: Mapping[int, Reasons] = field(default_factory=dict)
+
+    @classmethod
+    def failed(cls, bundle: ModelBundle, failure: str, applications: int) -> "ModelOpinions":
+        """Return the opinions of a model that failed as a whole."""
+        return cls(bundle, [failure] * applications, matrix_of([], bundle.plan), {})
+
+    def usable(self, place: int) -> Opinion | None:
+        """Return the opinion on the application at ``place``, None where the model failed."""
+        opinion = self.opinions[place]
+        return None if isinstance(opinion, str) else opinion
+
+    def explained(self, places: Collection[int]) -> "ModelOpinions":
+        """Return the same with reasons at ``places``; where the model cannot explain itself it has failed."""
+        asked = [place for place in places if self.usable(place) is not None]
+        given = _reasons(self.bundle, self.matrix, {place: self.rows[place] for place in asked})
+        opinions = list(self.opinions)
+        for place in asked:
+            if place not in given:
+                opinions[place] = NOT_FINITE
+        return replace(self, opinions=opinions, reasons=given)
+
+
+def opinions_on(bundle: ModelBundle, subjects: Sequence[Subject]) -> ModelOpinions:
+    """Score every subject by one matrix; a subject that cannot be scored harms no other."""
+    opinions: list[Opinion | str] = [row_failure(subject, bundle.plan) for subject in subjects]
+    sound = [place for place, failure in enumerate(opinions) if not failure]
+    matrix = matrix_of([subjects[place].row(bundle.plan) for place in sound], bundle.plan)
+    for place, opinion in zip(sound, _scores(bundle, matrix), strict=True):
+        opinions[place] = opinion
+    return ModelOpinions(bundle, opinions, matrix, {place: row for row, place in enumerate(sound)})
+
+
+def row_failure(subject: Subject, plan: FeatureSet) -> str:
+    """Have the subject's features computed; return what the failure is called, '' when there is none."""
     try:
-        usable["challenger"] = _opinion(models["challenger"], application)
-    except CHALLENGER_FAILURES as exc:
-        failed["challenger"] = _failed(models["challenger"], type(exc).__name__)
-    outputs = {role: _output(opinion) for role, opinion in usable.items()} | failed
-    return Opinions(outputs, usable, application.feature_values)
+        subject.row(plan)
+    except ROW_FAILURES as exc:
+        return type(exc).__name__
+    return ""
 
 
-def _opinion(model: RoleModel, application: OneApplication) -> Opinion:
-    features = application.features(model.bundle)
-    # A score that is not finite is a failure, never a number: the cast to points would make one of it.
-    with np.errstate(invalid="raise"):
-        scores = score(features, model.bundle)
-    explanation = explain(features, model.bundle)
-    plan, declared = model.bundle.plan, model.bundle.portfolio
-    opinion = Opinion(
-        model=model,
-        points=int(scores.points[0]),
-        points_exact=float(scores.points_exact[0]),
-        prob_default=float(scores.prob_default[0]),
-        base_points=explanation.base,
-        reasons=tuple(reasons(features[0], explanation.points[0], plan.names, declared)),
-    )
-    numbers = (opinion.points_exact, opinion.prob_default, opinion.base_points, *explanation.points[0])
-    if not np.isfinite(numbers).all():
-        raise ScoringError(
-            f"Version {model.ref.version} of '{model.ref.model}' gave a score that is not a finite number. "
-            f"Take it out of its role, and train it again."
-        )
-    return opinion
-
-
-def _output(opinion: Opinion) -> ModelOutput:
+def output_of(model: RoleModel, opinion: Opinion | str) -> ModelOutput:
+    """Return an opinion as it goes on record; a failure by its name."""
+    names: dict[str, Any] = model.ref.model_dump() | {"feature_set": model.bundle.plan.version}
+    if isinstance(opinion, str):
+        return ModelOutput(**names, failure=opinion)
     return ModelOutput(
-        **_names(opinion.model),
+        **names,
         points=opinion.points,
         points_exact=opinion.points_exact,
         prob_default=opinion.prob_default,
@@ -126,14 +96,25 @@ def _output(opinion: Opinion) -> ModelOutput:
     )
 
 
-def _failed(model: RoleModel, failure: str) -> ModelOutput:
-    return ModelOutput(**_names(model), failure=failure)
+def _scores(bundle: ModelBundle, features: Matrix) -> list[Opinion | str]:
+    if not len(features):
+        return []
+    with np.errstate(all="ignore"):  # what is not finite is found below, and never becomes a number
+        scores = score(features, bundle)
+    base = base_points(bundle)
+    finite = np.isfinite(scores.points_exact) & np.isfinite(scores.prob_default) & np.isfinite(base)
+    told = zip(scores.points.tolist(), scores.points_exact.tolist(), scores.prob_default.tolist(), strict=True)
+    return [Opinion(*one, base) if sound else NOT_FINITE for one, sound in zip(told, finite, strict=True)]
 
 
-def _names(model: RoleModel) -> dict[str, Any]:
-    return model.ref.model_dump() | {"feature_set": model.bundle.plan.version}
-
-
-def _recorded(features: Matrix, names: tuple[str, ...]) -> dict[str, float | None]:
-    """Feature values as they go on record: every float32 is a JSON number, and missing is null."""
-    return {name: None if np.isnan(value) else float(value) for name, value in zip(names, features, strict=True)}
+def _reasons(bundle: ModelBundle, features: Matrix, rows: Mapping[int, int]) -> dict[int, Reasons]:
+    """Reasons by place, without those whose contributions are not finite."""
+    if not rows:
+        return {}
+    contributions = explain(features[list(rows.values())], bundle).points
+    names, declared = bundle.plan.names, bundle.portfolio
+    return {
+        place: tuple(reasons(features[row], points, names, declared))
+        for (place, row), points in zip(rows.items(), contributions, strict=True)
+        if np.isfinite(points).all()
+    }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.roles import RoleRepository
@@ -14,7 +14,7 @@ from credit_scoring.adapters.model_registry import Candidate, MlflowRegistry
 from credit_scoring.core.bundles import digest, to_files
 from credit_scoring.core.errors import RegistryError
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles, model_name
+from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles, Routing, model_name
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.environment import Environment
 from credit_scoring.hooks import git_commit
@@ -25,13 +25,13 @@ SHOWN = ("auc_roc", "gini", "ks", "brier", "calibration_slope")
 
 
 class FirstRoles(BaseModel):
-    """Who gets which role in the first run of a portfolio, and the challenger's share of traffic then."""
+    """Who gets which role in the first run of a portfolio, and how applicants are parted between them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     champion: str
     challenger: str
-    challenger_share: float = Field(ge=0, le=1)
+    routing: Routing
 
 
 def register_candidates(
@@ -92,13 +92,9 @@ def _require_candidates(first: FirstRoles, names: Sequence[str]) -> None:
 
 
 def _roles(book: RoleBook, portfolio: Portfolio, refs: Mapping[str, BundleRef], first: FirstRoles) -> Roles:
-    experiment = Experiment(
-        id=f"{portfolio.name}-1", salt=f"{portfolio.name}-1", challenger_share=first.challenger_share
-    )
-    return book.seed(
-        portfolio.name,
-        Roles(champion=refs[first.champion], challenger=refs[first.challenger], experiment=experiment),
-    )
+    experiment = Experiment(id=f"{portfolio.name}-1", salt=f"{portfolio.name}-1", routing=first.routing)
+    given = Roles(champion=refs[first.champion], challenger=refs[first.challenger], experiment=experiment)
+    return book.seed(portfolio.name, given).roles
 
 
 def _candidate(

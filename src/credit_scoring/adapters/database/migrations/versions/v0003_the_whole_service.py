@@ -118,10 +118,10 @@ def _copy_decisions() -> None:
         values = []
         for row in some:
             sequence += 1
-            content = _content(row._mapping)
+            content = _content(row._asdict())
             made = link(WRITER, sequence, previous, content)
             previous = made.hash
-            told = {name: row._mapping[name] for name in ("decision_id", "portfolio", "application_id", "applicant_id")}
+            told = {name: getattr(row, name) for name in ("decision_id", "portfolio", "application_id", "applicant_id")}
             chain = {"writer": WRITER, "sequence": sequence, "previous_hash": made.previous_hash, "hash": made.hash}
             values.append(told | chain | {"tenant": TENANT, "decided_at": row.decided_at, "content": content})
         connection.execute(sa.insert(new), values)

@@ -1,0 +1,67 @@
+"""A thread of the challenger's own: whatever it does there, the champion answers in time."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+BUDGET_S = 0.25
+"""Seconds that a turn waits for the challenger, however few applications it has."""
+BUDGET_PER_APPLICATION_S = 0.005
+"""Seconds that each application of a turn adds."""
+
+HUNG = "hung"
+"""What is recorded of a challenger that did not answer within its budget, or is still busy with an earlier turn."""
+
+
+@dataclass(slots=True)
+class Pending(Generic[Result]):
+    """Work that the challenger's thread was given; ``future`` is None when the thread is busy."""
+
+    future: "Future[Result] | None"
+
+    def result(self, within_s: float) -> Result | str:
+        """Return the result, or what the failure is called: an error's class, or ``HUNG``."""
+        if self.future is None:
+            return HUNG
+        try:
+            failure = self.future.exception(within_s)
+        except TimeoutError:
+            return HUNG
+        return self.future.result() if failure is None else type(failure).__name__
+
+
+@dataclass(slots=True)
+class ChallengerThread:
+    """Runs one piece of work at a time and takes no other meanwhile: work that hangs is not queued behind.
+
+    It is a daemon: a process that ends does not wait for a challenger that hangs.
+    """
+
+    _busy: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, work: Callable[[], Result]) -> Pending[Result]:
+        """Start ``work`` and return at once."""
+        if not self._busy.acquire(blocking=False):
+            return Pending(None)
+        future: Future[Result] = Future()
+        threading.Thread(target=self._work, args=(work, future), name="challenger", daemon=True).start()
+        return Pending(future)
+
+    def _work(self, work: Callable[[], Result], future: "Future[Result]") -> None:
+        try:
+            result = work()
+        except BaseException as exc:  # noqa: BLE001 - whatever a challenger raises is its own failure, and recorded
+            self._busy.release()
+            future.set_exception(exc)
+        else:
+            self._busy.release()
+            future.set_result(result)
+
+
+def budget_s(applications: int) -> float:
+    """Return the seconds that a turn of so many applications waits for the challenger."""
+    return BUDGET_S + BUDGET_PER_APPLICATION_S * applications
