@@ -26,7 +26,8 @@ class Environment(BaseSettings):
     ``database_url`` is an SQLAlchemy URL and holds facts, records and roles; a relative file lies below the
     working directory. ``redis_url`` names the server on which events are pushed; without it none are.
     ``tenant`` is the lender whose facts and decisions pipelines and the console read and write; in the service, a
-    caller's key names it.
+    caller's key names it. ``rate_limits`` says where limits differ from the defaults (``adapters.rate_limits``).
+    ``oidc_issuer`` has the service accept its tokens, made out for ``oidc_audience``.
     """
 
     model_config = SettingsConfigDict(
@@ -36,6 +37,11 @@ class Environment(BaseSettings):
     database_url: str = EMBEDDED_DATABASE_URL
     redis_url: str | None = None
     tenant: Tenant = DEFAULT_TENANT
+    rate_limits: str = ""
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    oidc_tenant_claim: str = "tenant"
+    oidc_default_tenant: str | None = None
 
     def owner(self, portfolio: str) -> Owner:
         """Return whose rows of ``portfolio`` this process reads and writes."""

@@ -28,6 +28,8 @@ portfolio_app = typer.Typer(no_args_is_help=True, help="Declared portfolios.")
 app.add_typer(portfolio_app, name="portfolio")
 quarantine_app = typer.Typer(no_args_is_help=True, help="Received rows that broke their contract.")
 app.add_typer(quarantine_app, name="quarantine")
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of the API.")
+app.add_typer(keys_app, name="keys")
 
 PortfolioName = Annotated[str, typer.Option("--portfolio", help="Name of the portfolio: a directory of conf/.")]
 
@@ -154,3 +156,38 @@ def retry_quarantine(portfolio: PortfolioName = "taiwan_cards", table: OneTable 
 
     for line in retried(portfolio, table):
         typer.echo(line)
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="What the key is called, such as the system that uses it.")],
+    scopes: Annotated[str, typer.Option(help="With commas: decide, read, outcomes, ingest, promote, approve.")],
+    tenant: Annotated[str | None, typer.Option(help="The lender whose rows it opens [CREDIT_TENANT].")] = None,
+    person: Annotated[str | None, typer.Option(help="Who answers for it; by default called like the key.")] = None,
+    expires_in: Annotated[str | None, typer.Option(help="Such as 90d, 12h or 30m; by default never.")] = None,
+) -> None:
+    """Make a key and show it once, alone on standard output; only its digest is kept."""
+    from credit_scoring.console.keys import KeyRequest  # noqa: PLC0415
+    from credit_scoring.console.keys import create_key as create  # noqa: PLC0415
+    from credit_scoring.environment import Environment  # noqa: PLC0415
+
+    text, told = create(KeyRequest(name, scopes, tenant or Environment().tenant, person, expires_in))
+    typer.echo(told, err=True)
+    typer.echo(text)
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """Show all keys, without their secrets."""
+    from credit_scoring.console.keys import listed_keys  # noqa: PLC0415
+
+    for line in listed_keys():
+        typer.echo(line)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="Id of the key, as 'keys list' shows it.")]) -> None:
+    """Have a key refused, for good, by every worker within 5 seconds."""
+    from credit_scoring.console.keys import revoke_key as revoke  # noqa: PLC0415
+
+    typer.echo(revoke(key_id))

@@ -1,6 +1,7 @@
 """Who calls the service, and what they may do."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, get_args
 
 AccessScope = Literal["decide", "read", "outcomes", "ingest", "promote", "approve"]
@@ -19,3 +20,15 @@ class Caller:
     tenant: str
     person: str
     scopes: frozenset[AccessScope]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A key or token that was checked: whose it is, until when, and whether only this machine may bring it.
+
+    ``expires_at`` is None for what never expires.
+    """
+
+    caller: Caller
+    expires_at: datetime | None = None
+    loopback_only: bool = False
