@@ -8,17 +8,20 @@ import polars as pl
 import pytest
 from databases import KINDS, empty_database
 from sqlalchemy import Engine, select
+from tenants import facts_of, owned
 
 from credit_scoring.adapters.database import schema
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.pushed import PushedEventRepository
-from credit_scoring.adapters.memory import InMemoryFactsStore
+from credit_scoring.adapters.memory_facts import InMemoryFactsStore
 from credit_scoring.core.facts import Facts
+from credit_scoring.core.owners import Applicant
 from credit_scoring.core.parsing import MOMENT
 from credit_scoring.core.pushed import Message, PushedEvent, SetAside, Taken
 from credit_scoring.ports import EventInbox, FactsStore
 
+P, Q = owned("p"), owned("q")
 MAY = datetime(2020, 5, 1, tzinfo=UTC)
 NOW = datetime(2020, 6, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 APPLICANTS = pl.DataFrame({"applicant_id": ["a"], "income": [5]})
@@ -31,20 +34,20 @@ class Stores:
 
     def paid(self, applicant_id: str = "a") -> list[Any]:
         """What is known of the payments, from the oldest to the newest."""
-        found = self.facts.facts_of("p", applicant_id)
+        found = facts_of(self.facts, P, applicant_id)
         return [event.values["paid"] for event in found.events.get("payments", [])] if found else []
 
 
 @pytest.fixture(params=["memory", *KINDS])
 def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
     if request.param == "memory":
-        both = InMemoryFactsStore({("p", "a"): Facts({"income": 5})})
+        both = InMemoryFactsStore({Applicant(P, "a"): Facts({"income": 5})})
         yield Stores(both, both)
         return
     with empty_database(request.param, request) as url:
         engine = open_database(url)
         facts = FactsRepository(engine)
-        facts.replace_all("p", "hash", APPLICANTS, {})
+        facts.replace_all(P, "hash", APPLICANTS, {})
         yield Stores(facts, PushedEventRepository(engine))
         engine.dispose()
 
@@ -73,25 +76,25 @@ def broken(number: int, received: str = '{"paid": "x"}', event_id: str | None = 
 
 def test_a_pushed_event_is_known_of_its_applicant(stores):
     event = pushed(1, 2.5, known_at=NOW)
-    assert stores.inbox.take("p", [event], []) == Taken(stored=1)
-    found = stores.facts.facts_of("p", "a").events["payments"][0]
+    assert stores.inbox.take(P, [event], []) == Taken(stored=1)
+    found = facts_of(stores.facts, P, "a").events["payments"][0]
     assert (found.occurred_at, found.known_at, found.values) == (MAY, NOW, {"paid": 2.5})
-    assert stores.facts.facts_of("q", "a") is None
+    assert facts_of(stores.facts, Q, "a") is None
 
 
 def test_an_event_is_stored_once_however_often_it_comes(stores):
     twice = [pushed(1, 1, "e"), pushed(2, 1, "e")]
-    assert stores.inbox.take("p", twice, []) == Taken(stored=1, copies=1)
-    assert stores.inbox.take("p", [pushed(3, 1, "e", known_at=NOW)], []) == Taken(copies=1)
+    assert stores.inbox.take(P, twice, []) == Taken(stored=1, copies=1)
+    assert stores.inbox.take(P, [pushed(3, 1, "e", known_at=NOW)], []) == Taken(copies=1)
     assert stores.paid() == [1]
-    assert list(stores.inbox.set_aside("p")) == []
+    assert list(stores.inbox.set_aside(P)) == []
 
 
 def test_the_same_id_in_another_table_or_portfolio_is_another_event(stores):
     event = pushed(1, 1)
     loan = replace(event, message=replace(event.message, table="loans"))
-    assert stores.inbox.take("p", [event, loan], []) == Taken(stored=2)
-    assert stores.inbox.take("q", [event], []) == Taken(stored=1)
+    assert stores.inbox.take(P, [event, loan], []) == Taken(stored=2)
+    assert stores.inbox.take(Q, [event], []) == Taken(stored=1)
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -100,61 +103,61 @@ def test_an_event_that_contradicts_its_id_is_set_aside_and_the_first_stays(store
     first = pushed(1, 1, "e")
     second = replace(pushed(2, 1, "e"), **other, message=message(2, '{"other": 1}'))
     if together:
-        assert stores.inbox.take("p", [first, second], []) == Taken(stored=1, set_aside=1)
+        assert stores.inbox.take(P, [first, second], []) == Taken(stored=1, set_aside=1)
     else:
-        stores.inbox.take("p", [first], [])
-        assert stores.inbox.take("p", [second], []) == Taken(set_aside=1)
-    assert stores.inbox.take("p", [second], []) == Taken(copies=1)
+        stores.inbox.take(P, [first], [])
+        assert stores.inbox.take(P, [second], []) == Taken(set_aside=1)
+    assert stores.inbox.take(P, [second], []) == Taken(copies=1)
     assert stores.paid() == [1]
-    [found] = stores.inbox.set_aside("p")
+    [found] = stores.inbox.set_aside(P)
     assert (found.rule, found.event_id, found.message) == ("unique", "e", second.message)
 
 
 def test_events_of_one_moment_are_ordered_by_receipt_in_the_stream(stores):
-    stores.inbox.take("p", [pushed(3, 3)], [])
-    stores.inbox.take("p", [pushed(10, 10), pushed(2, 2)], [])
-    stores.inbox.take("p", [pushed(1, 1, occurred_at=MAY + timedelta(days=1))], [])
+    stores.inbox.take(P, [pushed(3, 3)], [])
+    stores.inbox.take(P, [pushed(10, 10), pushed(2, 2)], [])
+    stores.inbox.take(P, [pushed(1, 1, occurred_at=MAY + timedelta(days=1))], [])
     assert stores.paid() == [2, 3, 10, 1]
 
 
 def test_a_set_aside_message_is_kept_as_it_came_and_once(stores):
     first, second = broken(1), broken(2)
-    assert stores.inbox.take("p", [], [second, first, first]) == Taken(set_aside=2, copies=1)
-    assert stores.inbox.take("p", [], [first]) == Taken(copies=1)
-    assert list(stores.inbox.set_aside("p")) == [first, second]
+    assert stores.inbox.take(P, [], [second, first, first]) == Taken(set_aside=2, copies=1)
+    assert stores.inbox.take(P, [], [first]) == Taken(copies=1)
+    assert list(stores.inbox.set_aside(P)) == [first, second]
 
 
 def test_the_same_event_sent_again_is_set_aside_once_and_another_version_too(stores):
     versions = [broken(1, "1", "e"), broken(2, "1", "e"), broken(3, "2", "e")]
-    assert stores.inbox.take("p", [], versions) == Taken(set_aside=2, copies=1)
+    assert stores.inbox.take(P, [], versions) == Taken(set_aside=2, copies=1)
 
 
 def test_what_is_set_aside_can_be_asked_by_table(stores):
     loan = replace(broken(1), message=replace(message(1), table="loans"))
-    stores.inbox.take("p", [], [broken(2), loan])
-    assert list(stores.inbox.set_aside("p", table="loans")) == [loan]
-    assert list(stores.inbox.set_aside("p")) == [loan, broken(2)]
-    assert list(stores.inbox.set_aside("q")) == []
+    stores.inbox.take(P, [], [broken(2), loan])
+    assert list(stores.inbox.set_aside(P, table="loans")) == [loan]
+    assert list(stores.inbox.set_aside(P)) == [loan, broken(2)]
+    assert list(stores.inbox.set_aside(Q)) == []
 
 
 def test_a_readmitted_message_is_stored_and_no_longer_set_aside(stores):
     mended, other = broken(1), broken(2)
-    stores.inbox.take("p", [pushed(3, 3)], [mended, other])
-    told = stores.inbox.readmit("p", [(mended, pushed(1, 7))])
+    stores.inbox.take(P, [pushed(3, 3)], [mended, other])
+    told = stores.inbox.readmit(P, [(mended, pushed(1, 7))])
     assert (told.stored, told.copies, told.refused) == (1, 0, ())
-    assert list(stores.inbox.set_aside("p")) == [other]
+    assert list(stores.inbox.set_aside(P)) == [other]
     assert stores.paid() == [7, 3]
-    assert stores.inbox.take("p", [], [mended]) == Taken(copies=1)
-    assert list(stores.inbox.set_aside("p")) == [other]
+    assert stores.inbox.take(P, [], [mended]) == Taken(copies=1)
+    assert list(stores.inbox.set_aside(P)) == [other]
 
 
 def test_a_message_whose_event_came_meanwhile_is_readmitted_as_a_copy_and_never_against_another(stores):
     copy, contradicting = broken(1, event_id="e1"), broken(2, event_id="e2")
-    stores.inbox.take("p", [pushed(3, 1, "e1"), pushed(4, 1, "e2")], [copy, contradicting])
-    told = stores.inbox.readmit("p", [(copy, pushed(1, 1, "e1")), (contradicting, pushed(2, 9, "e2"))])
+    stores.inbox.take(P, [pushed(3, 1, "e1"), pushed(4, 1, "e2")], [copy, contradicting])
+    told = stores.inbox.readmit(P, [(copy, pushed(1, 1, "e1")), (contradicting, pushed(2, 9, "e2"))])
     assert (told.stored, told.copies) == (0, 1)
     assert [found.rule for found in told.refused] == ["unique"]
-    assert list(stores.inbox.set_aside("p")) == [contradicting]
+    assert list(stores.inbox.set_aside(P)) == [contradicting]
     assert stores.paid() == [1, 1]
 
 
@@ -175,26 +178,26 @@ def filed(*events: tuple[str, float], day: datetime = MAY) -> dict[str, pl.DataF
 
 def test_a_load_neither_deletes_nor_doubles_what_was_pushed(engine):
     stores = Stores(facts := FactsRepository(engine), PushedEventRepository(engine))
-    stores.inbox.take("p", [pushed(1, 1, "e1"), pushed(2, 2, "e2")], [])
+    stores.inbox.take(P, [pushed(1, 1, "e1"), pushed(2, 2, "e2")], [])
     assert stores.paid() == []
-    facts.replace_all("p", "1", APPLICANTS, {})
+    facts.replace_all(P, "1", APPLICANTS, {})
     assert stores.paid() == [1, 2]
-    facts.replace_all("p", "2", APPLICANTS, filed(("e0", 0), ("e2", 2)))
+    facts.replace_all(P, "2", APPLICANTS, filed(("e0", 0), ("e2", 2)))
     assert stores.paid() == [0, 2, 1]
-    assert [event.event_number for event in facts.facts_of("p", "a").events["payments"]] == [0, 1, 2]
-    facts.replace_all("p", "3", APPLICANTS, filed(("e2", 5)))
+    assert [event.event_number for event in facts_of(facts, P, "a").events["payments"]] == [0, 1, 2]
+    facts.replace_all(P, "3", APPLICANTS, filed(("e2", 5)))
     assert stores.paid() == [5, 1]
-    facts.replace_all("p", "4", APPLICANTS, {})
+    facts.replace_all(P, "4", APPLICANTS, {})
     assert stores.paid() == [1, 2]
 
 
 def test_an_event_that_a_file_brought_first_counts_once_and_may_not_be_contradicted(engine):
     stores = Stores(facts := FactsRepository(engine), PushedEventRepository(engine))
-    facts.replace_all("p", "1", APPLICANTS, filed(("e1", 1), ("e2", 2)))
+    facts.replace_all(P, "1", APPLICANTS, filed(("e1", 1), ("e2", 2)))
     same, other = pushed(1, 1, "e1"), pushed(2, 9, "e2")
-    assert stores.inbox.take("p", [same, other], []) == Taken(stored=1, set_aside=1)
+    assert stores.inbox.take(P, [same, other], []) == Taken(stored=1, set_aside=1)
     assert stores.paid() == [1, 2]
-    facts.replace_all("p", "2", APPLICANTS, {})
+    facts.replace_all(P, "2", APPLICANTS, {})
     assert stores.paid() == [1]
 
 
@@ -206,7 +209,7 @@ def test_writers_at_the_same_time_store_each_event_once(engine):
     def push(writer: int) -> Taken:
         shift = writer * 37
         turned = events[shift:] + events[:shift]
-        parts = [inbox.take("p", turned[i : i + 60], refused[i // 3 : i // 3 + 20]) for i in range(0, 300, 60)]
+        parts = [inbox.take(P, turned[i : i + 60], refused[i // 3 : i // 3 + 20]) for i in range(0, 300, 60)]
         return sum(parts, Taken())
 
     with ThreadPoolExecutor(8) as pool:
@@ -216,8 +219,8 @@ def test_writers_at_the_same_time_store_each_event_once(engine):
 
 def test_a_readmission_stays_on_the_audit_trail(engine):
     inbox = PushedEventRepository(engine, clock=lambda: NOW)
-    inbox.take("p", [], [broken(1), broken(2)])
-    inbox.readmit("p", [(broken(1), pushed(1, 1))])
+    inbox.take(P, [], [broken(1), broken(2)])
+    inbox.readmit(P, [(broken(1), pushed(1, 1))])
     with engine.connect() as connection:
         rows = connection.execute(select(schema.quarantine).order_by("sent_number")).all()
     assert [row.readmitted_at for row in rows] == [NOW, None]

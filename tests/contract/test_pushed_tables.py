@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loans import DECLARATION
 from sqlalchemy import Engine, create_engine, inspect
+from tenants import facts_of, owned
 
 from credit_scoring.adapters.database import pushed_tables as reading
 from credit_scoring.adapters.database.engine import open_database
@@ -56,16 +57,16 @@ def event(number: int, applicant: str = "a", day: int = 0, **told: Any) -> Pushe
 
 
 def read(url: str, portfolio: Portfolio = LOANS, name: str = "loans") -> dict[str, pl.DataFrame]:
-    return {table: rows.collect() for table, rows in pushed_tables(url, name, portfolio.events).items()}
+    return {table: rows.collect() for table, rows in pushed_tables(url, owned(name), portfolio.events).items()}
 
 
 def test_pushed_events_are_typed_and_in_order_of_receipt(engine, database_url):
     late = START + timedelta(days=9, microseconds=5)
     inbox = PushedEventRepository(engine)
-    inbox.take("loans", [event(10, known_at=late), event(3, "b", 5)], [])
-    inbox.take("loans", [event(2, id="x")], [])
-    inbox.take("others", [event(1)], [])
-    assert inbox.take("loans", [event(2, id="y", source="S"), event(2, id="z", source="r")], []).stored == 2
+    inbox.take(owned("loans"), [event(10, known_at=late), event(3, "b", 5)], [])
+    inbox.take(owned("loans"), [event(2, id="x")], [])
+    inbox.take(owned("others"), [event(1)], [])
+    assert inbox.take(owned("loans"), [event(2, id="y", source="S"), event(2, id="z", source="r")], []).stored == 2
     found = read(database_url)
     assert found.keys() == {"movements"}
     rows = found["movements"]
@@ -78,9 +79,9 @@ def test_pushed_events_are_typed_and_in_order_of_receipt(engine, database_url):
 
 @pytest.mark.parametrize("rows_at_once", [1, 2, 7])
 def test_they_are_read_a_batch_at_a_time(engine, database_url, rows_at_once, monkeypatch):
-    PushedEventRepository(engine).take("loans", [event(number) for number in range(7)], [])
+    PushedEventRepository(engine).take(owned("loans"), [event(number) for number in range(7)], [])
     monkeypatch.setattr(reading, "_ROWS_AT_ONCE", rows_at_once)
-    lazy = pushed_tables(database_url, "loans", LOANS.events)["movements"]
+    lazy = pushed_tables(database_url, owned("loans"), LOANS.events)["movements"]
     assert lazy.collect()["eur"].to_list() == list(range(7))
     assert lazy.head(3).select("eur").collect()["eur"].to_list() == [0, 1, 2]
     assert lazy.filter(pl.col("eur") > 4).select("event_id").collect()["event_id"].to_list() == ["p5", "p6"]
@@ -90,7 +91,7 @@ def test_what_no_longer_fits_the_declaration_is_missing(engine, database_url):
     values = {"eur": 2.5, "kind": "in", "gone": 1, "due": "2020-05-02T01:00:00+00:00", "sex": "f"}
     other = {"eur": "much", "kind": 3, "due": "soon", "sex": "f"}
     PushedEventRepository(engine).take(
-        "loans", [event(1, values=values, known_at=None), event(2, values=other, known_at=None)], []
+        owned("loans"), [event(1, values=values, known_at=None), event(2, values=other, known_at=None)], []
     )
     sex = {"type": "category", "values": ["f", "m"], "protected": True}
     portfolio = loans(due={"type": "date"}, sex=sex, new={"type": "integer"})
@@ -104,12 +105,12 @@ def test_what_no_longer_fits_the_declaration_is_missing(engine, database_url):
 
 
 def test_a_database_that_was_never_migrated_holds_no_events_and_stays_as_it_is(database_url):
-    assert pushed_tables(database_url, "loans", LOANS.events) == {}
+    assert pushed_tables(database_url, owned("loans"), LOANS.events) == {}
     if database_url.startswith("sqlite"):
         path = Path(database_url.removeprefix("sqlite:///"))
         assert not path.exists()
         path.touch()
-        assert pushed_tables(database_url, "loans", LOANS.events) == {}
+        assert pushed_tables(database_url, owned("loans"), LOANS.events) == {}
         assert path.read_bytes() == b""
         assert [found.name for found in path.parent.iterdir()] == [path.name]
     else:
@@ -121,7 +122,7 @@ def test_a_database_that_was_never_migrated_holds_no_events_and_stays_as_it_is(d
 def test_a_database_that_cannot_be_read_says_so(tmp_path):
     (tmp_path / "credit.db").write_bytes(b"nothing that SQLite could read, and long enough to be a header" * 9)
     with pytest.raises(RecordsError, match="reading pushed events"):
-        pushed_tables(f"sqlite:///{tmp_path}/credit.db", "loans", LOANS.events)
+        pushed_tables(f"sqlite:///{tmp_path}/credit.db", owned("loans"), LOANS.events)
 
 
 NAMES = count()
@@ -162,10 +163,10 @@ def test_batch_holds_for_everybody_what_decisions_read_in_the_same_order(
         own = f"e{number}" if with_id else f"{source}/{place}"
         values = {"eur": 100.0 + place, "kind": "in"}
         pushed = event(sent, applicant, day, id=own, source=source, values=values)
-        PushedEventRepository(engine).take(name, [pushed], [])
-    store.replace_all(name, "hash", pl.DataFrame({"applicant_id": APPLICANTS}), files)
+        PushedEventRepository(engine).take(owned(name), [pushed], [])
+    store.replace_all(owned(name), "hash", pl.DataFrame({"applicant_id": APPLICANTS}), files)
     lazy = {table: rows.lazy() for table, rows in files.items()}
-    new = unfiled(pushed_tables(database_url, name, portfolio.events), lazy, portfolio)
+    new = unfiled(pushed_tables(database_url, owned(name), portfolio.events), lazy, portfolio)
     batch = with_pushed(lazy, new)["movements"].collect()
     assert batch.drop("pushed").schema == files["movements"].schema
     assert batch["event_number"].to_list() == list(range(batch.height))
@@ -174,7 +175,7 @@ def test_batch_holds_for_everybody_what_decisions_read_in_the_same_order(
         assert batch["event_id"].is_unique().all()
     for applicant in APPLICANTS:
         mine = batch.filter(applicant_id=applicant).sort("occurred_at", "event_number")
-        online = store.facts_of(name, applicant).events.get("movements", [])
+        online = facts_of(store, owned(name), applicant).events.get("movements", [])
         assert [(one.occurred_at, one.known_at, one.values["eur"], one.values["kind"]) for one in online] == list(
             mine.select("occurred_at", "known_at", "eur", "kind").iter_rows()
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tenants import facts_of, owned
 from typer.testing import CliRunner, Result
 
 from credit_scoring.adapters.database.engine import open_database
@@ -58,11 +59,11 @@ def test_ingest_loads_once_and_again_when_the_content_changed(validated):
     assert "50 applicants, 300 statements" in run("ingest").stdout
     assert "loaded already" in run("ingest").stdout
     store = FactsRepository(open_database("sqlite:///data/credit_scoring.db"))
-    assert store.facts_of("taiwan_cards", "50") is not None
+    assert facts_of(store, owned("taiwan_cards"), "50") is not None
     path = validated / "data/2_validated/taiwan_cards/applicants.parquet"
     pl.read_parquet(path).with_columns(limit_twd=pl.lit(5)).write_parquet(path)
     assert "Loaded" in run("ingest").stdout
-    assert store.facts_of("taiwan_cards", "50").fields["limit_twd"] == 5
+    assert facts_of(store, owned("taiwan_cards"), "50").fields["limit_twd"] == 5
 
 
 @pytest.mark.parametrize("missing", ["applicants.parquet", "events/statements.parquet"])
@@ -119,7 +120,7 @@ def test_serve_starts_bentoml_on_the_database_that_was_filled(built, monkeypatch
     assert environment["BENTOML_DO_NOT_TRACK"] == "true"
     database = environment["CREDIT_DATABASE_URL"]
     assert database == f"sqlite:///{built}/data/credit_scoring.db"
-    assert FactsRepository(open_database(database)).facts_of("taiwan_cards", "1") is not None
+    assert facts_of(FactsRepository(open_database(database)), owned("taiwan_cards"), "1") is not None
 
 
 @pytest.fixture

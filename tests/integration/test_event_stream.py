@@ -21,6 +21,7 @@ from factories import build_declaration
 from server_process import free_port
 from servers import _running
 from sqlalchemy import Engine, func, select
+from tenants import facts_of, owned
 from typer.testing import CliRunner, Result
 
 from credit_scoring.adapters.database import schema
@@ -90,7 +91,7 @@ class Project:
         return groups[0]["pending"] if groups else 0
 
     def set_aside(self) -> list[SetAside]:
-        return list(PushedEventRepository(self.engine).set_aside("tiny"))
+        return list(PushedEventRepository(self.engine).set_aside(owned("tiny")))
 
     def wait_for_consumers(self, consumers: int) -> None:
         deadline = time.monotonic() + READY_S
@@ -193,9 +194,9 @@ def test_stored_events_are_known_of_the_applicant(project):
     project.wait_for(3)
     stopped(follower, signal.SIGINT)
     facts = FactsRepository(project.engine)
-    assert facts.facts_of("tiny", "a1") is None
-    facts.replace_all("tiny", "1", pl.DataFrame({"applicant_id": ["a1"], "income_eur": [1.0]}), {})
-    events = facts.facts_of("tiny", "a1").events
+    assert facts_of(facts, owned("tiny"), "a1") is None
+    facts.replace_all(owned("tiny"), "1", pl.DataFrame({"applicant_id": ["a1"], "income_eur": [1.0]}), {})
+    events = facts_of(facts, owned("tiny"), "a1").events
     assert [event.values for event in events["payments"]] == [{"paid_eur": 1.0}, {"paid_eur": 2.0}]
     assert [event.values for event in events["clicks"]] == [{"page": "home"}]
 
@@ -423,7 +424,7 @@ def test_what_was_stored_and_not_acknowledged_comes_again_and_counts_once(projec
     stop = Stop()
     stream = _LosesAcknowledgements(project.redis_url, Membership(project.stream, "credit_scoring", "c"))
     intake = EventIntake(
-        read_portfolio(project.home / "conf/tiny/portfolio.yml"), PushedEventRepository(project.engine)
+        read_portfolio(project.home / "conf/tiny/portfolio.yml"), owned("tiny"), PushedEventRepository(project.engine)
     )
     follower = Follower(stream, intake, stop, report_every_s=0.05)
     thread = Thread(target=follower.run)

@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
+from tenants import facts_of, owned
 
 from credit_scoring.adapters.database import engine as database
 from credit_scoring.adapters.database.engine import open_database, writing
@@ -47,7 +48,7 @@ def upgraded(first_version: str) -> Iterator[Engine]:
 
 
 def test_an_upgrade_keeps_the_facts_and_lets_events_without_applicants_in(upgraded):
-    facts = FactsRepository(upgraded).facts_of("p", "1")
+    facts = facts_of(FactsRepository(upgraded), owned("p"), "1")
     assert facts.events["statements"] == [Event(APRIL, 0, {"bill": 0}), Event(APRIL, 1, {"bill": 1})]
     with writing(upgraded).begin() as connection:
         connection.execute(text("DELETE FROM applicants"))
@@ -63,5 +64,5 @@ def test_processes_that_open_a_new_database_at_once_all_find_it_ready(database_u
     with ThreadPoolExecutor(6) as pool:
         engines = list(pool.map(open_database, [database_url] * 6))
     for engine in engines:
-        assert FactsRepository(engine).facts_of("p", "1") is None
+        assert facts_of(FactsRepository(engine), owned("p"), "1") is None
         engine.dispose()

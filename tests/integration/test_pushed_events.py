@@ -17,6 +17,7 @@ from integration.kedro_project import Project
 from integration.test_received_tables import VALIDATED, write_portfolio
 from loans import DECLARATION
 from sqlalchemy import Engine
+from tenants import facts_of, owned
 
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
@@ -49,7 +50,7 @@ class Loans:
     def push(self, *events: Event, stream: str = "s", first: int = 0) -> Taken:
         """Push events as messages of these numbers, the last of them first: receipt is the stream's, not ours."""
         taken = Taken()
-        intake = EventIntake(LOANS, PushedEventRepository(self.engine))
+        intake = EventIntake(LOANS, owned("loans"), PushedEventRepository(self.engine))
         for number, event in reversed(list(enumerate(events, first))):
             fields = {b"table": b"movements", b"event": json.dumps(event).encode()}
             taken += intake.accept([read_message(stream, f"1617235200000-{number}", fields, RECEIVED_AT)])
@@ -92,7 +93,7 @@ class Loans:
         moments = dict(self.applicants.select("applicant_id", "as_of").iter_rows())
         found = []
         for row, applicant in enumerate(features["applicant_id"]):
-            facts = store.facts_of("loans", applicant)
+            facts = facts_of(store, owned("loans"), applicant)
             assert facts is not None
             online = PLAN.compute_one(facts, moments[applicant])
             if not np.array_equal(online[0], matrix[row], equal_nan=True):

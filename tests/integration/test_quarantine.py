@@ -9,6 +9,8 @@ import pytest
 import yaml
 from factories import build_declaration
 from sqlalchemy import Engine, select
+from tenants import facts_of as known_facts
+from tenants import owned
 from typer.testing import CliRunner, Result
 
 from credit_scoring.adapters.database import schema
@@ -59,7 +61,7 @@ def engine(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def push(engine: Engine, *events: Any, table: str = "payments") -> None:
-    intake = EventIntake(read_portfolio(Path("conf/tiny/portfolio.yml")), PushedEventRepository(engine))
+    intake = EventIntake(read_portfolio(Path("conf/tiny/portfolio.yml")), owned("tiny"), PushedEventRepository(engine))
     for event in events:
         push.number += 1
         fields = {b"table": table.encode(), b"event": (event if isinstance(event, str) else json.dumps(event)).encode()}
@@ -86,8 +88,8 @@ def run(*arguments: str) -> Result:
 
 def facts_of(engine: Engine, applicant_id: str = "a1") -> Any:
     facts = FactsRepository(engine)
-    facts.replace_all("tiny", "hash", pl.DataFrame({"applicant_id": ["a1"], "income_eur": [1.0]}), {})
-    found = facts.facts_of("tiny", applicant_id)
+    facts.replace_all(owned("tiny"), "hash", pl.DataFrame({"applicant_id": ["a1"], "income_eur": [1.0]}), {})
+    found = known_facts(facts, owned("tiny"), applicant_id)
     return found.events.get("payments", []) if found else []
 
 
