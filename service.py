@@ -9,28 +9,38 @@ sys.path.insert(0, str(_HERE / "src"))
 
 import bentoml  # noqa: E402
 
-from credit_scoring.adapters.bento_package import STAGE  # noqa: E402
-from credit_scoring.serving.bootstrap import DecisionService, bento_name  # noqa: E402
+from credit_scoring.adapters.bento_stage import STAGE  # noqa: E402
+from credit_scoring.serving.observed import Observed  # noqa: E402
 from credit_scoring.serving.request_ids import RequestIds  # noqa: E402
+from credit_scoring.serving.worker import Worker, bento_name, worker_count  # noqa: E402
 
-decision_service = DecisionService(_HERE / STAGE)
+worker = Worker(_HERE / STAGE)
 
 
 @bentoml.service(
     name=bento_name(_HERE / STAGE),
+    workers=worker_count(),
     traffic={"timeout": 10},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
 )
-@bentoml.asgi_app(decision_service, path="/")
+@bentoml.asgi_app(worker, path="/")
 class CreditScoring:
     """Decides applications; every route is in ``credit_scoring.serving.app``."""
 
     def __init__(self) -> None:
-        decision_service.open()
+        worker.open()
 
     async def __is_ready__(self) -> bool:
-        return decision_service.is_ready
+        return worker.is_ready
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """Send what is still held back."""
+        worker.close()
 
 
+# The first one added is the outermost.
 CreditScoring.add_asgi_middleware(RequestIds)  # type: ignore[attr-defined]
+CreditScoring.add_asgi_middleware(Observed, telemetry=lambda: worker.telemetry)  # type: ignore[attr-defined]

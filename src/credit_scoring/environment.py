@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from credit_scoring.core.owners import DEFAULT_TENANT, Owner
@@ -28,6 +28,7 @@ class Environment(BaseSettings):
     ``tenant`` is the lender whose facts and decisions pipelines and the console read and write; in the service, a
     caller's key names it. ``rate_limits`` says where limits differ from the defaults (``adapters.rate_limits``).
     ``oidc_issuer`` has the service accept its tokens, made out for ``oidc_audience``.
+    ``workers`` is how many processes answer requests.
     """
 
     model_config = SettingsConfigDict(
@@ -42,6 +43,7 @@ class Environment(BaseSettings):
     oidc_audience: str | None = None
     oidc_tenant_claim: str = "tenant"
     oidc_default_tenant: str | None = None
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
 
     def owner(self, portfolio: str) -> Owner:
         """Return whose rows of ``portfolio`` this process reads and writes."""

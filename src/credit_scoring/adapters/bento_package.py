@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from credit_scoring.adapters.bento_stage import MANIFEST, STAGE, tag_file
 from credit_scoring.adapters.files import read_directory, write_directory
 from credit_scoring.core.bundles import MANIFEST as MANIFEST_OF_BUNDLE
 from credit_scoring.core.bundles import digest, from_files
@@ -13,14 +14,7 @@ from credit_scoring.core.golden import golden_points
 from credit_scoring.core.roles import ROLES, Roles
 from credit_scoring.core.scoring import ModelBundle
 
-MANIFEST = "package.json"
-STAGE = Path("build/bento")
-"""Where the package is staged, below the project when building and below the Bento's sources when serving."""
-
-
-def tag_file(bento_name: str) -> Path:
-    """Return the file that names the Bento of a name built last from this project; others may build more of it."""
-    return Path("build") / f"{bento_name}.tag"
+__all__ = ["MANIFEST", "STAGE", "BentoPackage", "read_package", "stage_package", "tag_file"]
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,9 @@ def serve(
     portfolio: PortfolioName = "taiwan_cards",
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port to listen on.")] = 3000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that answer requests [CREDIT_WORKERS, or 1].")
+    ] = None,
 ) -> None:
     """Serve the Bento that was built last, with the facts of its portfolio loaded."""
     from credit_scoring.console.ingestion import ingest_portfolio  # noqa: PLC0415
@@ -87,7 +90,7 @@ def serve(
     require_free_port(host, port)
     typer.echo(ingest_portfolio(portfolio))
     typer.echo(f"Serving {tag}; try http://{host}:{port}/docs")
-    run_server(tag, host, port)
+    run_server(tag, host, port, workers)
 
 
 @portfolio_app.command()

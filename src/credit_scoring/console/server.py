@@ -5,7 +5,7 @@ import socket
 import sys
 from pathlib import Path
 
-from credit_scoring.adapters.bento_package import tag_file
+from credit_scoring.adapters.bento_stage import tag_file
 from credit_scoring.adapters.database.engine import absolute_url
 from credit_scoring.core.errors import BundleError, CreditScoringError
 from credit_scoring.core.roles import model_name
@@ -66,10 +66,19 @@ def require_free_port(host: str, port: int) -> None:
             ) from exc
 
 
-def run_server(tag: str, host: str, port: int) -> None:
-    """Replace this process by BentoML's server."""
+def run_server(tag: str, host: str, port: int, workers: int | None = None) -> None:
+    """Replace this process by BentoML's server with ``workers`` processes, None for what ``CREDIT_WORKERS`` says."""
     command = [sys.executable, "-m", "bentoml", "serve", tag, "--host", host, "--port", str(port)]
-    # The server works in the Bento's own directory: a relative database would be another one there.
-    database = absolute_url(Environment().database_url)
-    environment = os.environ | {"BENTOML_DO_NOT_TRACK": "true", "CREDIT_DATABASE_URL": database}
+    environment = os.environ | {"BENTOML_DO_NOT_TRACK": "true"} | _settings(Environment())
+    if workers is not None:
+        environment["CREDIT_WORKERS"] = str(workers)
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell, and every argument is checked
+
+
+def _settings(here: Environment) -> dict[str, str]:
+    """Return the settings as environment variables that mean the same in another directory.
+
+    The server works in the Bento's own: there is no ``.env`` there, and a relative database would be another one.
+    """
+    given = {f"CREDIT_{name.upper()}": str(getattr(here, name)) for name in here.model_fields_set}
+    return given | {"CREDIT_DATABASE_URL": absolute_url(here.database_url)}

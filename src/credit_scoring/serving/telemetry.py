@@ -1,0 +1,49 @@
+"""Logs, metrics and traces of one process, put together."""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from credit_scoring.serving.logs import configure_logs, logger
+from credit_scoring.serving.metrics import ServiceMetrics
+from credit_scoring.serving.metrics_files import take_slot
+from credit_scoring.serving.tracing import Tracing, is_wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Where the service tells what it does; ``tracing`` is None where no traces are wanted."""
+
+    log: FilteringBoundLogger
+    metrics: ServiceMetrics
+    tracing: Tracing | None = None
+
+    def mark(self) -> Any:
+        """Return where the present request is in its trace, for ``turn``; None without traces."""
+        return self.tracing.mark() if self.tracing else None
+
+    def turn(self, marks: Sequence[Any]) -> AbstractContextManager[None]:
+        """Trace what is done for several requests at once; ``marks`` are what ``mark`` gave each of them."""
+        return self.tracing.turn(marks) if self.tracing else nullcontext()
+
+    def close(self) -> None:
+        """Send what is held back."""
+        if self.tracing:
+            self.tracing.close()
+
+
+def open_telemetry(server_pid: int) -> Telemetry:
+    """Return the telemetry of a worker of the server ``server_pid``, whose workers share their metrics."""
+    configure_logs()
+    tracing = Tracing() if is_wanted(os.environ) else None
+    metrics = ServiceMetrics(take_slot(server_pid), tracing.stage if tracing else None)
+    return Telemetry(logger(), metrics, tracing)
+
+
+def private_telemetry() -> Telemetry:
+    """Return telemetry that shares nothing with another process: for a service that runs within a test."""
+    return Telemetry(logger(), ServiceMetrics())
