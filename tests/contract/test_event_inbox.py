@@ -16,12 +16,12 @@ from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.pushed import PushedEventRepository
 from credit_scoring.adapters.memory_facts import InMemoryFactsStore
 from credit_scoring.core.facts import Facts
-from credit_scoring.core.owners import Applicant
+from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.parsing import MOMENT
-from credit_scoring.core.pushed import Message, PushedEvent, SetAside, Taken
+from credit_scoring.core.pushed import Added, Message, PushedEvent, SetAside, Taken
 from credit_scoring.ports import EventInbox, FactsStore
 
-P, Q = owned("p"), owned("q")
+P, Q, OTHER = owned("p"), owned("q"), Owner("other lender", "p")
 MAY = datetime(2020, 5, 1, tzinfo=UTC)
 NOW = datetime(2020, 6, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 APPLICANTS = pl.DataFrame({"applicant_id": ["a"], "income": [5]})
@@ -225,3 +225,62 @@ def test_a_readmission_stays_on_the_audit_trail(engine):
         rows = connection.execute(select(schema.quarantine).order_by("sent_number")).all()
     assert [row.readmitted_at for row in rows] == [NOW, None]
     assert [row.received_at for row in rows] == [NOW, NOW]
+
+
+def revisions(stores: Stores, *applicants: str) -> list[str | None]:
+    return stores.facts.revisions([Applicant(P, one) for one in applicants or ("a",)])
+
+
+def test_every_event_that_is_stored_changes_the_revision_and_what_is_not_leaves_it(stores):
+    seen = revisions(stores)
+    stores.inbox.take(P, [pushed(1, 1, "e")], [])
+    seen += revisions(stores)
+    stores.inbox.take(P, [pushed(2, 1, "e"), pushed(3, 9, "e")], [broken(4)])
+    stores.inbox.take(Q, [pushed(5, 5)], [])
+    stores.inbox.take(OTHER, [pushed(5, 5)], [])
+    stores.inbox.take(P, [pushed(6, 6, applicant_id="b")], [])
+    assert revisions(stores) == [seen[-1]]
+    stores.inbox.readmit(P, [(broken(4), pushed(4, 7))])
+    seen += revisions(stores)
+    stores.inbox.add(P, [pushed(7, 7)])
+    seen += revisions(stores)
+    assert len(set(seen)) == 4
+    assert revisions(stores, "b", "nobody") == [None, None]
+
+
+def test_what_is_pushed_for_another_tenant_is_never_seen(stores):
+    stores.inbox.take(OTHER, [pushed(1, 1, "e")], [broken(2)])
+    assert stores.paid() == []
+    assert list(stores.inbox.set_aside(P)) == []
+    assert stores.inbox.take(P, [pushed(3, 3, "e")], [broken(2)]) == Taken(stored=1, set_aside=1)
+    stores.inbox.readmit(OTHER, [(broken(2), pushed(2, 2))])
+    assert list(stores.inbox.set_aside(P)) == [broken(2)]
+    assert list(stores.inbox.set_aside(OTHER)) == []
+    assert stores.paid() == [3]
+
+
+def test_added_events_are_stored_once_and_all_or_none(stores):
+    assert stores.inbox.add(P, [pushed(1, 1, "e"), pushed(2, 2)]) == Added(stored=2)
+    assert stores.inbox.add(P, [pushed(3, 1, "e"), pushed(4, 4)]) == Added(stored=1, copies=1)
+    before = revisions(stores)
+    contradicting = pushed(6, 9, "e")
+    assert stores.inbox.add(P, [pushed(5, 5), contradicting]) == Added(refused=(contradicting,))
+    assert (stores.paid(), revisions(stores)) == ([1, 2, 4], before)
+    assert list(stores.inbox.set_aside(P)) == []
+    assert stores.inbox.add(P, [pushed(5, 5)]) == Added(stored=1)
+
+
+def test_writers_for_the_same_applicants_in_any_order_never_wait_for_each_other(engine):
+    inbox, facts = PushedEventRepository(engine), FactsRepository(engine)
+    names = [f"a{number}" for number in range(20)]
+    facts.replace_all(P, "hash", pl.DataFrame({"applicant_id": names}), {})
+
+    def push(writer: int) -> None:
+        for number in range(10):
+            turned = names[writer:] + names[:writer]
+            some = [pushed(n, n, f"{writer}/{number}/{n}", applicant_id=one) for n, one in enumerate(turned)]
+            inbox.take(P, some if writer % 2 else some[::-1], [])
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(push, range(6))) == [None] * 6
+    assert set(facts.revisions([Applicant(P, one) for one in names])) == {"hash.60"}

@@ -20,6 +20,7 @@ class _Load:
     """What files brought, and when: the fake's ``loads``, ``applicants`` and ``events``."""
 
     facts: Mapping[Applicant, Facts] = field(default_factory=dict)
+    content_hash: str = ""
     number: int = 0
     loaded_at: datetime = _BEFORE_ALL
 
@@ -28,18 +29,21 @@ class InMemoryFactsStore:
     """``FactsStore`` on facts given by applicant, with the ``EventInbox`` and ``PushedApplicants`` that add to them."""
 
     def __init__(self, facts: Mapping[Applicant, Facts] | None = None) -> None:
-        self._numbers = count()
+        self._numbers = count(1)
         self._put: dict[Applicant, tuple[datetime, Mapping[str, Value]]] = {}
         self._pushed: dict[EventKey, PushedEvent] = {}
         self._set_aside: dict[tuple[Owner, str, str, str], SetAside] = {}
         self._revisions: dict[Applicant, int] = {}
         self._lock = RLock()
-        self.load(facts or {}, _BEFORE_ALL)
+        self._load = _Load(dict(facts or {}))
 
-    def load(self, facts: Mapping[Applicant, Facts], loaded_at: datetime) -> None:
-        """Replace what files brought of all owners, as new content."""
+    def load(self, facts: Mapping[Applicant, Facts], content_hash: str, loaded_at: datetime) -> bool:
+        """Replace what files brought of all owners; False when this content is loaded already."""
         with self._lock:
-            self._load = _Load(dict(facts), next(self._numbers), loaded_at)
+            if content_hash == self._load.content_hash:
+                return False
+            self._load = _Load(dict(facts), content_hash, next(self._numbers), loaded_at)
+            return True
 
     def revisions(self, applicants: Sequence[Applicant]) -> list[str | None]:
         """See ``FactsStore.revisions``."""
