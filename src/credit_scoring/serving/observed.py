@@ -127,12 +127,12 @@ class _Request:
 
     def _ended(self, error: BaseException | None) -> tuple[int, str]:
         """Return the status, and how the request ended."""
+        if self._given_up:
+            return self._status or CLOSED_BY_CLIENT, "disconnected"
         if self._complete:
             return self._status or FAILED, "answered"
         if isinstance(error, asyncio.CancelledError):
             return self._status or CLOSED_BY_CLIENT, "cancelled"
-        if self._given_up:
-            return self._status or CLOSED_BY_CLIENT, "disconnected"
         return self._status or FAILED, "failed"
 
 
