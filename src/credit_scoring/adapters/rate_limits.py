@@ -11,7 +11,7 @@ import redis
 from limits import parse_many
 from limits.aio.storage import RedisStorage
 from limits.storage import Storage
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -27,7 +27,8 @@ REDIS_TRIED_AGAIN_S = 1.0
 MOST_COUNTED = 10_000
 """Windows of callers, and of client addresses, that one process counts at once: a few megabytes."""
 
-_CONNECTIONS = 16
+_CONNECTIONS = 256  # of one process: as many requests at once; the pool that queues lets some wait for too long
+_FAILURES = 3  # in a row; a process that was held up for a moment is no outage
 _PREFIX = "credit_scoring:rate"
 _NONE = "none"
 
@@ -133,19 +134,14 @@ class BoundedMemoryStorage(Storage):
 
 
 class RedisCounts:
-    """Counts that all replicas share; Redis is left alone for a second after it did not answer in time.
+    """Counts that all replicas share; Redis is left alone for a second after it failed three times in a row.
 
-    For one event loop. Nothing is raised when Redis is down: who asks counts in memory then.
+    For one event loop. Nothing is raised when Redis does not answer in time: who asks counts in memory then.
     """
 
     def __init__(self, url: str, monotonic: Seconds = time.monotonic) -> None:
         try:
-            pool: Any = BlockingConnectionPool.from_url(
-                url,
-                max_connections=_CONNECTIONS,
-                timeout=REDIS_ANSWERS_WITHIN_S,
-                retry=Retry(NoBackoff(), 0),
-            )
+            pool: Any = ConnectionPool.from_url(url, max_connections=_CONNECTIONS, retry=Retry(NoBackoff(), 0))
             self._storage = RedisStorage(
                 f"async+{url}", implementation="redispy", key_prefix=_PREFIX, connection_pool=pool
             )
@@ -155,15 +151,15 @@ class RedisCounts:
             ) from exc
         self._pool = pool
         self._monotonic = monotonic
+        self._failures = 0
         self._ask_from_s = float("-inf")
-        self._down = False
 
     async def incr(self, key: str, expiry: int) -> int | None:
         """Return the count of all replicas after adding one, or None while Redis does not answer."""
         now = self._monotonic()
         if now < self._ask_from_s:
             return None
-        if self._down:
+        if self._failures >= _FAILURES:
             self._ask_from_s = now + REDIS_TRIED_AGAIN_S  # one request finds out, the others do not wait for it
         try:
             async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
@@ -174,9 +170,9 @@ class RedisCounts:
         if not isinstance(counted, int):
             self._failed("no number")
             return None
-        if self._down:
+        if self._failures >= _FAILURES:
             logger.warning("rate_limits_shared_again: Redis answers; requests are counted across replicas.")
-        self._down, self._ask_from_s = False, float("-inf")
+        self._failures, self._ask_from_s = 0, float("-inf")
         return counted
 
     async def close(self) -> None:
@@ -184,10 +180,11 @@ class RedisCounts:
         await self._pool.aclose()
 
     def _failed(self, why: str) -> None:
-        if not self._down:
+        self._failures += 1
+        if self._failures == _FAILURES:
             logger.warning("rate_limits_local: Redis does not count (%s); each process counts for itself.", why)
-        self._down = True
-        self._ask_from_s = self._monotonic() + REDIS_TRIED_AGAIN_S
+        if self._failures >= _FAILURES:
+            self._ask_from_s = self._monotonic() + REDIS_TRIED_AGAIN_S
 
 
 class RateLimiter:
