@@ -6,19 +6,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
+from anyio.from_thread import start_blocking_portal
 from starlette.types import ASGIApp
 
 from credit_scoring.adapters.bento_package import BentoPackage, read_package, stage_package
-from credit_scoring.adapters.memory import InMemoryDecisionBook, InMemoryFactsStore
+from credit_scoring.adapters.memory_decisions import InMemoryDecisionBook
+from credit_scoring.adapters.memory_facts import InMemoryFactsStore
+from credit_scoring.api.decisions import Role
 from credit_scoring.core.bundles import digest, to_files
 from credit_scoring.core.facts import Event, Facts
-from credit_scoring.core.roles import BundleRef, Experiment, Role, Roles
-from credit_scoring.core.routing import Route
+from credit_scoring.core.roles import BundleRef, Experiment, Roles, StickySplitRouting
+from credit_scoring.core.routing import Route, RoutingStrategy
 from credit_scoring.core.scoring import ModelBundle
-from credit_scoring.usecases.decide_application import Application, Decider
-from credit_scoring.usecases.model_opinions import RoleModel
+from credit_scoring.usecases.applications import Application
+from credit_scoring.usecases.assignment import Assignment, RoleModel
+from credit_scoring.usecases.decide_applications import Decider
+from credit_scoring.usecases.feature_rows import FeatureRows
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SALT = "service-tests"
@@ -32,7 +36,7 @@ def bundle_ref(bundle: ModelBundle, version: int) -> BundleRef:
 
 
 def roles_of(champion: ModelBundle, challenger: ModelBundle, share: float = 0.1) -> Roles:
-    experiment = Experiment(id="experiment-1", salt=SALT, challenger_share=share)
+    experiment = Experiment(id="experiment-1", salt=SALT, routing=StickySplitRouting(challenger_share=share))
     return Roles(champion=bundle_ref(champion, 1), challenger=bundle_ref(challenger, 2), experiment=experiment)
 
 
@@ -45,27 +49,33 @@ def stage(target: Path, champion: ModelBundle, challenger: ModelBundle) -> Bento
 class FixedArm:
     """Routes everybody to one arm."""
 
-    def __init__(self, arm: Role) -> None:
+    def __init__(self, arm: Role, *, scores_challenger: bool = True) -> None:
         self._arm = arm
+        self.scores_challenger = scores_challenger
 
-    def route(self, applicant_id: str) -> Route:  # noqa: ARG002 - part of the protocol
+    def route(self, applicant_id: str, at: datetime) -> Route:  # noqa: ARG002 - part of the protocol
         return Route(self._arm, 1.0)
+
+
+def assignment(models: Mapping[Role, ModelBundle], routing: RoutingStrategy, sequence: int = 1) -> Assignment:
+    held: dict[Role, RoleModel] = {
+        role: RoleModel(bundle_ref(bundle, number), bundle) for number, (role, bundle) in enumerate(models.items(), 1)
+    }
+    return Assignment(sequence, held, routing)
 
 
 def decider(models: Mapping[Role, ModelBundle], arm: Role = "champion", **changes: Any) -> Decider:
     """A decider on fakes; ids count up, and it is always ``NOW``."""
-    held: dict[Role, RoleModel] = {
-        role: RoleModel(bundle_ref(bundle, number), bundle) for number, (role, bundle) in enumerate(models.items(), 1)
-    }
-    ids = iter(f"decision-{number}" for number in range(1, 1000))
+    held = assignment(models, changes.pop("routing", FixedArm(arm)))
+    ids = iter(f"decision-{number}" for number in range(1, 100_000))
+    features = FeatureRows(changes.pop("facts", InMemoryFactsStore()), changes.pop("cache", None))
     surroundings: dict[str, Any] = {
-        "routing": FixedArm(arm),
-        "facts": InMemoryFactsStore(),
         "decisions": InMemoryDecisionBook(),
         "clock": lambda: NOW,
         "new_id": lambda: next(ids),
+        "challenger_budget_s": lambda _applications: 30.0,
     }
-    return Decider(models=held, **(surroundings | changes))
+    return Decider(assignment=lambda: held, features=features, **(surroundings | changes))
 
 
 def facts(limit_twd: int = 90_000, status: int = 1) -> Facts:
@@ -106,13 +116,23 @@ def body(application_id: str = "application-1", **changes: Any) -> dict[str, Any
 
 
 class Client:
-    """Sends requests to an ASGI app and returns whole responses; an error that leaves the app is a 500."""
+    """Sends requests to an ASGI app and returns whole responses; an error that leaves the app is a 500.
 
-    def __init__(self, app: ASGIApp) -> None:
+    All requests, of whichever thread, are answered on one event loop, as a server does.
+    """
+
+    def __init__(self, app: ASGIApp, key: str | None = None) -> None:
         self._app = app
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._portal = start_blocking_portal()
+        self._running = self._portal.__enter__()
+
+    def close(self) -> None:
+        self._portal.__exit__(None, None, None)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return anyio.run(partial(self._send, method, path, options))
+        options["headers"] = self._headers | dict(options.get("headers", {}))
+        return self._running.call(partial(self._send, method, path, options))
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.request("GET", path, **options)
@@ -120,10 +140,13 @@ class Client:
     def post(self, path: str, **options: Any) -> httpx.Response:
         return self.request("POST", path, **options)
 
+    def put(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("PUT", path, **options)
+
     def decide(self, content: Any, **options: Any) -> httpx.Response:
         return self.post("/v1/decisions", json=content, **options)
 
     async def _send(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://service", timeout=60) as client:
             return await client.request(method, path, **options)

@@ -28,6 +28,7 @@ class Environment(BaseSettings):
     ``tenant`` is the lender whose facts and decisions pipelines and the console read and write; in the service, a
     caller's key names it. ``rate_limits`` says where limits differ from the defaults (``adapters.rate_limits``).
     ``oidc_issuer`` has the service accept its tokens, made out for ``oidc_audience``.
+    ``feature_ttl_s`` is how many seconds computed features are kept.
     ``workers`` is how many processes answer requests.
     """
 
@@ -43,6 +44,7 @@ class Environment(BaseSettings):
     oidc_audience: str | None = None
     oidc_tenant_claim: str = "tenant"
     oidc_default_tenant: str | None = None
+    feature_ttl_s: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
     workers: Annotated[int, Field(ge=1, le=256)] = 1
 
     def owner(self, portfolio: str) -> Owner:

@@ -14,10 +14,11 @@ from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.adapters.files import read_directory, write_directory
 from credit_scoring.adapters.model_registry import MlflowRegistry
 from credit_scoring.adapters.portfolio_file import read_portfolio
+from credit_scoring.api.decisions import Role
 from credit_scoring.core.bundles import from_files, to_files
 from credit_scoring.core.errors import RegistryError
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.roles import Role, Roles
+from credit_scoring.core.roles import Roles
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.environment import Environment
 
@@ -104,13 +105,13 @@ class RolesDataset(AbstractDataset[None, Roles]):
 
     def load(self) -> Roles:
         """Return the roles. Raises RegistryError before a portfolio's first run."""
-        roles = RoleRepository(open_database(Environment().database_url)).current(self._portfolio)
-        if roles is None:
+        held = RoleRepository(open_database(Environment().database_url)).current(self._portfolio)
+        if held is None:
             raise RegistryError(
                 f"Portfolio '{self._portfolio}' has no champion and challenger yet. Run "
                 f"'kedro run --env={self._portfolio}' first."
             )
-        return roles
+        return held.roles
 
     def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
         """Refuse: roles are given by registration and promotion."""
@@ -133,7 +134,9 @@ class PushedEventsDataset(AbstractDataset[None, dict[str, pl.LazyFrame]]):
 
     def load(self) -> dict[str, pl.LazyFrame]:
         """Return the tables, in order of receipt; none where there is no database (which reading does not create)."""
-        return pushed_tables(Environment().database_url, self._portfolio, read_portfolio(self._filepath).events)
+        environment = Environment()
+        owner = environment.owner(self._portfolio)
+        return pushed_tables(environment.database_url, owner, read_portfolio(self._filepath).events)
 
     def save(self, data: None) -> None:  # noqa: ARG002 - the signature is Kedro's
         """Refuse: events are pushed to the stream."""

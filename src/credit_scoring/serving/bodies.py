@@ -3,16 +3,18 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
-from credit_scoring.core.records import Json
-from credit_scoring.serving.http_errors import Fault, RefusedBodyError, invalid_body
+from credit_scoring.api.decisions import Json
+from credit_scoring.api.problems import Fault
+from credit_scoring.serving.http_errors import invalid_body
+from credit_scoring.serving.problems import RefusedBodyError
 
 LARGEST_BODY_BYTES = 2**20
+LARGEST_BATCH_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,39 @@ async def read_body(request: Request, model: type[BaseModel]) -> CheckedBody:
     Raises:
         RefusedBodyError: If it is too large, not JSON, or not what ``model`` takes.
     """
-    _require_json(request.headers)
-    content = await _limited(request)
-    received = _parsed(content)
+    content = await content_of(request, LARGEST_BODY_BYTES)
+    received = parsed(content)
     try:
         return CheckedBody(model.model_validate_json(content), received)
     except ValidationError as exc:
         raise invalid_body(exc) from exc
 
 
-def _parsed(content: bytes) -> Json:
+async def content_of(request: Request, largest_bytes: int) -> bytes:
+    """Return a JSON body as it came, no more of it than may be sent, whatever length was announced.
+
+    Raises:
+        RefusedBodyError: If it is too large or announced as something else.
+    """
+    _require_json(request.headers)
+    content = bytearray()
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > largest_bytes:
+                told = f"The body is larger than {largest_bytes:,} bytes. Send less at once."
+                raise RefusedBodyError("body_too_large", told)
+    except ClientDisconnect as exc:
+        raise RefusedBodyError("incomplete_body", "The connection ended before the body did. Send it whole.") from exc
+    return bytes(content)
+
+
+def parsed(content: bytes) -> Json:
+    """Return a body as JSON.
+
+    Raises:
+        RefusedBodyError: If it is not JSON in UTF-8, nests too deep, or names a field twice.
+    """
     try:
         from_json(content)  # bounds nesting and the length of numbers, and refuses lone surrogates
         found: Json = json.loads(content, object_pairs_hook=_without_repeats)
@@ -46,8 +71,7 @@ def _parsed(content: bytes) -> Json:
         repeated = isinstance(exc, _RepeatedFieldError)
         code, detail = ("repeated_field", str(exc)) if repeated else ("malformed_json", "is not JSON in UTF-8")
         told = f"The body {detail}. Send one JSON object that names each field once."
-        fault = Fault(pointer="", code=code, detail=detail)
-        raise RefusedBodyError(HTTPStatus.UNPROCESSABLE_ENTITY, code, told, [fault]) from exc
+        raise RefusedBodyError(code, told, [Fault(pointer="", code=code, detail=detail)]) from exc
     return found
 
 
@@ -63,28 +87,10 @@ def _without_repeats(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _require_json(headers: Mapping[str, str]) -> None:
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    kind, _, options = headers.get("content-type", "").partition(";")
+    charset = options.strip().lower().removeprefix("charset=").strip('"')
+    if kind.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
         raise RefusedBodyError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "The body's type is not JSON. Send the header 'Content-Type: application/json'.",
+            "The body's type is not JSON in UTF-8. Send the header 'Content-Type: application/json'.",
         )
-
-
-async def _limited(request: Request) -> bytes:
-    """Read no more than may be sent, whatever length was announced."""
-    content = bytearray()
-    try:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > LARGEST_BODY_BYTES:
-                raise RefusedBodyError(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    "body_too_large",
-                    f"The body is larger than {LARGEST_BODY_BYTES:,} bytes. Send fewer events.",
-                )
-    except ClientDisconnect as exc:
-        raise RefusedBodyError(
-            HTTPStatus.BAD_REQUEST, "incomplete_body", "The connection ended before the body did. Send it whole."
-        ) from exc
-    return bytes(content)

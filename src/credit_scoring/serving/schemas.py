@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import ceil, floor
 from typing import Annotated, Any, Literal, NotRequired
@@ -18,14 +19,14 @@ from pydantic import (
 )
 from typing_extensions import TypedDict  # Pydantic takes this one on Python 3.11
 
+from credit_scoring.api.decisions import Json
+from credit_scoring.core.callers import Caller
 from credit_scoring.core.errors import InvalidApplicationError
 from credit_scoring.core.facts import Event, Facts
 from credit_scoring.core.golden import example_value
 from credit_scoring.core.portfolio import Column, EventsTable, Portfolio
-from credit_scoring.core.records import Decision, Json, ModelOutput
-from credit_scoring.core.roles import Role
 from credit_scoring.core.tables import midnight
-from credit_scoring.usecases.decide_application import Application
+from credit_scoring.usecases.applications import Application
 
 ID_LENGTH = 128
 """Most characters of an id."""
@@ -72,15 +73,13 @@ Day = Annotated[
 ]
 
 
-class RecordedDecision(Decision):
-    """A decision with what was received, and what it was made of."""
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent an application, in which request, and under which ``Idempotency-Key``, if any."""
 
-    decided_at: datetime
-    received: Annotated[Json, Field(description="the body as it was received")]
-    feature_values: Annotated[
-        dict[str, dict[str, float | None]], Field(description="by feature set; null where a value is missing")
-    ]
-    scores: Annotated[dict[Role, ModelOutput], Field(description="what each model said, with the base of its points")]
+    caller: Caller
+    request_id: str
+    idempotency_key: str | None = None
 
 
 def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseModel]:
@@ -107,7 +106,7 @@ def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseMod
     )
 
 
-def to_application(body: BaseModel, received: Json, request_id: str) -> Application:
+def to_application(body: BaseModel, received: Json, sender: Sender) -> Application:
     """Return a checked body as the use case takes it.
 
     Raises:
@@ -127,9 +126,12 @@ def to_application(body: BaseModel, received: Json, request_id: str) -> Applicat
         application_id=content["application_id"],
         applicant_id=content["applicant_id"],
         received=received,
-        request_id=request_id,
+        request_id=sender.request_id,
         as_of=content["as_of"],
         inline=inline,
+        tenant=sender.caller.tenant,
+        idempotency_key=sender.idempotency_key,
+        key_id=sender.caller.key_id,
     )
 
 

@@ -55,13 +55,15 @@ class Worker:
         import_without(_NOT_FOR_SCORES, "xgboost")
         from credit_scoring.serving.bootstrap import DecisionService  # noqa: PLC0415 - not in the server's process
 
-        self._service = DecisionService(self._stage)
+        self._service = DecisionService(self._stage, self.telemetry)
         self._service.open()
         gc.collect()
         gc.freeze()  # what is loaded by now stays, and need not be searched for garbage while requests wait
 
     def close(self) -> None:
-        """Send what telemetry still holds."""
+        """Let requests in hand end, and send what telemetry still holds."""
+        if self._service is not None:
+            self._service.close()
         if self.telemetry is not None:
             self.telemetry.close()
 

@@ -134,7 +134,7 @@ def _by_application(
 
 
 def _by_id(connection: Connection, ids: Sequence[str]) -> dict[str, DecisionRecord]:
-    found = {}
+    found: dict[str, DecisionRecord] = {}
     for some in _slices(ids):
         query = select(decisions.c.decision_id, decisions.c.content).where(decisions.c.decision_id.in_(some))
         found |= {row.decision_id: record_of(row.content) for row in connection.execute(query)}

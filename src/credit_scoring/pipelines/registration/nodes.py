@@ -13,6 +13,7 @@ from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.adapters.model_registry import Candidate, MlflowRegistry
 from credit_scoring.core.bundles import digest, to_files
 from credit_scoring.core.errors import RegistryError
+from credit_scoring.core.golden import golden_points
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles, Routing, model_name
 from credit_scoring.core.scoring import ModelBundle
@@ -125,6 +126,7 @@ def _candidate(
         "algorithm": bundle.classifier.algorithm,
         "dataset_version": training["dataset_version"],
         "feature_set": bundle.plan.version,
+        "golden_points": repr(golden_points(bundle)),
         **{figure: f"{value:.6g}" for figure, value in figures.items()},
     }
     description = (

@@ -1,0 +1,48 @@
+"""The API's description (OpenAPI): made from the routes and from what the models in role declare."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from credit_scoring.api.problems import Problem
+from credit_scoring.serving.request_bodies import RequestBodies
+
+API_VERSION = "1.0.0"
+"""Raised in its first part when callers of the version before would be refused (``core.api_changes``)."""
+
+_FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
+
+
+def describe(app: FastAPI, bodies: RequestBodies) -> None:
+    """Have ``app`` describe itself under the assignment that holds; its version carries the description's digest."""
+    generate = app.openapi
+    made: dict[type[BaseModel], dict[str, Any]] = {}
+
+    def openapi() -> dict[str, Any]:
+        if bodies.application not in made:
+            app.openapi_schema = None
+            made.clear()
+            made[bodies.application] = _described(generate, bodies)
+        return made[bodies.application]
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _described(generate: Callable[[], dict[str, Any]], bodies: RequestBodies) -> dict[str, Any]:
+    described = generate()
+    schemas = described.setdefault("components", {}).setdefault("schemas", {})
+    for name in _FASTAPIS_OWN:
+        schemas.pop(name, None)
+    models: dict[str, type[BaseModel]] = {Problem.__name__: Problem, **bodies.described}
+    for name, model in models.items():
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[name] = schema
+    described["info"]["version"] = API_VERSION
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    described["info"]["version"] = f"{API_VERSION}+{digest[:12]}"
+    return described

@@ -1,0 +1,88 @@
+"""What every route has: who may call it, what it answers, and how long it may take."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import anyio
+from fastapi import Depends, Header, Security
+from fastapi.security import HTTPBearer
+from starlette.requests import Request
+
+from credit_scoring.core.callers import AccessScope, Caller
+from credit_scoring.serving.admission import Guard
+from credit_scoring.serving.problems import RefusedBodyError, responses
+
+Result = TypeVar("Result")
+
+DEADLINE_S = 8.0
+"""Longest that a request may take, other than a batch."""
+
+BATCH_DEADLINE_S = 55.0
+"""Longest that a batch may take; BentoML's own limit, without a problem to read, is above it (``service.py``)."""
+
+OF_EVERY_ROUTE = ("unauthenticated", "forbidden", "rate_limited", "internal_error", "records_unavailable", "timeout")
+OF_EVERY_BODY = (
+    "incomplete_body",
+    "body_too_large",
+    "unsupported_media_type",
+    "malformed_json",
+    "repeated_field",
+    "invalid_parameter",
+)
+
+_BEARER = HTTPBearer(auto_error=False, description="An API key (`credit-scoring keys create`) or a token of the issuer")
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="sent again with the same body, the request gets its first answer; kept 30 days",
+    ),
+]
+
+
+def admitted(guard: Guard, scope: AccessScope) -> Any:
+    """Return the dependency that gives the ``Caller`` of a route that asks for ``scope``."""
+
+    async def admit(request: Request, _sent: Annotated[Any, Security(_BEARER, scopes=[scope])]) -> Caller:
+        route: str = request.scope["route"].path
+        return await guard.admit(request, scope, route)
+
+    return Depends(admit)
+
+
+def described(scope: AccessScope, summary: str, *codes: str) -> dict[str, Any]:
+    """Return what OpenAPI says of a route: its scope, and the problems it answers with."""
+    return {
+        "summary": summary,
+        "description": f"Scope: `{scope}`.",
+        "responses": responses(*OF_EVERY_ROUTE, *codes),
+    }
+
+
+def with_body(name: str) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that is the schema ``name``."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+async def in_time(work: Awaitable[Result], deadline_s: float = DEADLINE_S) -> Result:
+    """Wait for ``work``; past the deadline it is given up.
+
+    Raises:
+        RefusedBodyError: With the code ``timeout``.
+    """
+    try:
+        with anyio.fail_after(deadline_s):
+            return await work
+    except TimeoutError as exc:
+        raise RefusedBodyError("timeout", "The request took too long. Send the same again.") from exc
+
+
+async def in_thread(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Run ``work`` on a worker thread, within the deadline."""
+    return await in_time(anyio.to_thread.run_sync(partial(work, *arguments), abandon_on_cancel=True))

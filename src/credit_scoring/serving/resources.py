@@ -1,0 +1,28 @@
+"""What routes work with, put together once by ``bootstrap``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from credit_scoring.core.callers import Caller
+from credit_scoring.core.owners import Owner
+from credit_scoring.ports import Clock, DecisionBook, RoleBook
+from credit_scoring.serving.admission import Guard
+from credit_scoring.serving.decision_queue import DecisionQueue
+from credit_scoring.usecases.assignment import Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What routes work with; ``assignment`` tells what decides now."""
+
+    portfolio: str
+    assignment: Callable[[], Assignment]
+    guard: Guard
+    queue: DecisionQueue
+    decisions: DecisionBook
+    roles: RoleBook
+    clock: Clock
+
+    def owner(self, caller: Caller) -> Owner:
+        """Return whose rows the caller may see."""
+        return Owner(caller.tenant, self.portfolio)
