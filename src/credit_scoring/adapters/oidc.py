@@ -69,9 +69,9 @@ class TokenCheck:
         """See ``CredentialCheck``."""
         try:
             claims = self._claims(credential)
+            return None if claims is None else self._accepted(claims)
         except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError):
             return None  # whatever a stranger sends is no more than not accepted
-        return None if claims is None else self._accepted(claims)
 
     def _claims(self, token: str) -> dict[str, Any] | None:
         """Return what the issuer has signed, or None when it has not."""
