@@ -6,7 +6,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, make_url, text
+
+from credit_scoring.adapters.database import engine as database
 
 KINDS = ("sqlite", "postgres")
 
@@ -27,6 +31,14 @@ def empty_database(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
     with engine.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Leave an empty database as an earlier version of this project did."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 @pytest.fixture(params=KINDS)

@@ -9,22 +9,26 @@ from typing import Any
 
 import polars as pl
 import pytest
+from databases import migrate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loans import DECLARATION
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect, text
 from tenants import facts_of, owned
 
 from credit_scoring.adapters.database import pushed_tables as reading
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.pushed import PushedEventRepository
+from credit_scoring.adapters.database.pushed_applicants import PushedApplicantRepository
 from credit_scoring.adapters.database.pushed_tables import pushed_tables
 from credit_scoring.core.errors import RecordsError
+from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.parsing import MOMENT
 from credit_scoring.core.portfolio import EventsTable, Portfolio
 from credit_scoring.core.pushed import Message, PushedEvent
 from credit_scoring.core.pushed_tables import pushed_schema, unfiled, with_pushed
+from credit_scoring.usecases.accept_facts import FactsIntake, SentEvent
 
 START = datetime(2020, 5, 1, tzinfo=UTC)
 APPLICANTS = ("a", "b", "c")
@@ -66,6 +70,7 @@ def test_pushed_events_are_typed_and_in_order_of_receipt(engine, database_url):
     inbox.take(owned("loans"), [event(10, known_at=late), event(3, "b", 5)], [])
     inbox.take(owned("loans"), [event(2, id="x")], [])
     inbox.take(owned("others"), [event(1)], [])
+    inbox.take(Owner("other lender", "loans"), [event(1)], [])
     assert inbox.take(owned("loans"), [event(2, id="y", source="S"), event(2, id="z", source="r")], []).stored == 2
     found = read(database_url)
     assert found.keys() == {"movements"}
@@ -119,6 +124,21 @@ def test_a_database_that_was_never_migrated_holds_no_events_and_stays_as_it_is(d
         engine.dispose()
 
 
+def test_a_database_that_an_earlier_version_left_is_migrated(database_url):
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        migrate(connection, "0002")
+        at = "2020-05-01 00:00:00" + (".000000" if engine.dialect.name == "sqlite" else "+00")
+        row = f"'loans', 'movements', 'e1', 'a', '{at}', '{at}', '{{\"eur\": 7}}', 's', '1-0', 1, 0, '{at}'"
+        names = "portfolio, event_table, event_id, applicant_id, occurred_at, known_at, facts, source, message_id"
+        columns = f"{names}, sent_ms, sent_number, received_at"
+        connection.execute(text(f"INSERT INTO pushed_events ({columns}) VALUES ({row})"))  # noqa: S608 - our own words
+    engine.dispose()
+    assert read(database_url)["movements"]["eur"].to_list() == [7]
+    other = Owner("other lender", "loans")
+    assert pushed_tables(database_url, other, LOANS.events) == {}
+
+
 def test_a_database_that_cannot_be_read_says_so(tmp_path):
     (tmp_path / "credit.db").write_bytes(b"nothing that SQLite could read, and long enough to be a header" * 9)
     with pytest.raises(RecordsError, match="reading pushed events"):
@@ -126,10 +146,11 @@ def test_a_database_that_cannot_be_read_says_so(tmp_path):
 
 
 NAMES = count()
+SENT, MILLISECOND = datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC), timedelta(milliseconds=1)  # 10**12 ms
 ids = st.integers(0, 12)
 rows = st.tuples(st.sampled_from(APPLICANTS), st.integers(0, 3), ids)
 filed = st.lists(rows, max_size=8, unique_by=lambda row: row[2])
-received = st.lists(st.tuples(rows, st.integers(0, 4), st.sampled_from("rs")), max_size=12)
+received = st.lists(st.tuples(rows, st.integers(0, 4), st.sampled_from(["r", "s", "api"])), max_size=12)
 
 
 def frame(events: list[tuple[str, int, int]], declared: EventsTable) -> pl.DataFrame:
@@ -149,6 +170,27 @@ def frame(events: list[tuple[str, int, int]], declared: EventsTable) -> pl.DataF
     return built if declared.id else built.drop("event_id")
 
 
+def deliver(
+    engine: Engine, portfolio: Portfolio, owner: Owner, place: int, came: tuple[tuple[str, int, int], int, str]
+) -> None:
+    """Have the ``place``-th event come on a stream, as its message ``sent``, or by the API in that millisecond.
+
+    Without a declared id, an event is named by its message or request, and never by what a file could hold.
+    """
+    (applicant, day, number), sent, source = came
+    inbox, values = PushedEventRepository(engine), {"eur": 100.0 + place, "kind": "in"}
+    declared_id = f"e{number}" if portfolio.events["movements"].id else None
+    if source == "api":
+        rows = [SentEvent(START + timedelta(days=day), values, START + timedelta(days=day), declared_id)]
+        taker = FactsIntake([portfolio], PushedApplicantRepository(engine), inbox)
+        taker.add(
+            Applicant(owner, applicant), {"movements": rows}, f"request {place}", SENT + MILLISECOND * (sent // 3)
+        )
+    else:
+        pushed = event(sent, applicant, day, id=declared_id or f"{source}/{place}", source=source, values=values)
+        inbox.take(owner, [pushed], [])
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(filed=filed, received=received, with_id=st.booleans())
 def test_batch_holds_for_everybody_what_decisions_read_in_the_same_order(
@@ -158,12 +200,8 @@ def test_batch_holds_for_everybody_what_decisions_read_in_the_same_order(
     name, portfolio = f"p{next(NAMES)}", loans(with_id=with_id)
     files = {"movements": frame(filed, portfolio.events["movements"])}
     store = FactsRepository(engine)
-    for place, ((applicant, day, number), sent, source) in enumerate(received):
-        # Without a declared id, an event is named by its message, and never by what a file could hold.
-        own = f"e{number}" if with_id else f"{source}/{place}"
-        values = {"eur": 100.0 + place, "kind": "in"}
-        pushed = event(sent, applicant, day, id=own, source=source, values=values)
-        PushedEventRepository(engine).take(owned(name), [pushed], [])
+    for place, came in enumerate(received):
+        deliver(engine, portfolio, owned(name), place, came)
     store.replace_all(owned(name), "hash", pl.DataFrame({"applicant_id": APPLICANTS}), files)
     lazy = {table: rows.lazy() for table, rows in files.items()}
     new = unfiled(pushed_tables(database_url, owned(name), portfolio.events), lazy, portfolio)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.console import app
+from credit_scoring.core.owners import Owner
 from credit_scoring.core.tables import application_table, event_tables
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,14 @@ def test_ingest_loads_once_and_again_when_the_content_changed(validated):
     pl.read_parquet(path).with_columns(limit_twd=pl.lit(5)).write_parquet(path)
     assert "Loaded" in run("ingest").stdout
     assert facts_of(store, owned("taiwan_cards"), "50").fields["limit_twd"] == 5
+
+
+def test_ingest_loads_for_the_tenant_of_the_environment(validated, monkeypatch):
+    monkeypatch.setenv("CREDIT_TENANT", "other lender")
+    assert "50 applicants" in run("ingest").stdout
+    store = FactsRepository(open_database("sqlite:///data/credit_scoring.db"))
+    assert facts_of(store, owned("taiwan_cards"), "50") is None
+    assert facts_of(store, Owner("other lender", "taiwan_cards"), "50") is not None
 
 
 @pytest.mark.parametrize("missing", ["applicants.parquet", "events/statements.parquet"])

@@ -31,8 +31,11 @@ from credit_scoring.adapters.database.pushed import PushedEventRepository
 from credit_scoring.adapters.event_stream import Membership, RedisEventStream
 from credit_scoring.adapters.portfolio_file import read_portfolio
 from credit_scoring.console import app
+from credit_scoring.console.following import default_stream
 from credit_scoring.core.errors import StreamError
+from credit_scoring.core.owners import Owner
 from credit_scoring.core.pushed import Message, SetAside, Taken
+from credit_scoring.environment import Environment
 from credit_scoring.usecases.accept_events import EventIntake
 from credit_scoring.usecases.follow_events import Follower, Stop
 
@@ -59,6 +62,7 @@ class Project:
     database_url: str
     redis_url: str
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    tells_stream: bool = True
 
     def push(self, event: Mapping[str, Any] | str | bytes, table: str = "payments") -> bytes:
         given = event if isinstance(event, str | bytes) else json.dumps(event)
@@ -66,7 +70,8 @@ class Project:
 
     def follower(self, *options: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", "from credit_scoring.console import app; app()", "ingest", "--follow"]
-        command += ["--portfolio", "tiny", "--stream", self.stream, "--take-over-after", "0.5"]
+        command += ["--portfolio", "tiny", "--take-over-after", "0.5"]
+        command += ["--stream", self.stream] if self.tells_stream else []
         process = subprocess.Popen(
             [*command, *options],
             cwd=self.home,
@@ -321,6 +326,25 @@ def assert_one_line(result: Result, *words: str) -> None:
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert all(word in result.stderr for word in words), result.stderr
+
+
+def test_each_tenant_has_a_stream_of_its_own_and_a_single_lender_need_not_tell(monkeypatch):
+    assert default_stream(owned("tiny")) == "credit_scoring:tiny:events"
+    monkeypatch.setenv("CREDIT_TENANT", "acme")
+    assert default_stream(Environment().owner("tiny")) == "credit_scoring:acme:tiny:events"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_tenants_follower_takes_that_tenants_stream_for_that_tenant(project, monkeypatch):
+    acme = Owner(f"acme {uuid4().hex}", "tiny")
+    monkeypatch.setenv("CREDIT_TENANT", acme.tenant)
+    project.stream, project.tells_stream = f"credit_scoring:{acme.tenant}:tiny:events", False
+    follower = project.follower()
+    project.push("no JSON")
+    project.wait_for(1)
+    assert "1 set aside" in stopped(follower)
+    assert project.set_aside() == []
+    assert [one.rule for one in PushedEventRepository(project.engine).set_aside(acme)] == ["json"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

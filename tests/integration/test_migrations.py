@@ -1,17 +1,14 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from databases import migrate
 from sqlalchemy import Engine, create_engine, inspect, text
 from tenants import facts_of, owned
 
-from credit_scoring.adapters.database import engine as database
 from credit_scoring.adapters.database.engine import open_database, writing
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.schema import metadata
@@ -24,11 +21,8 @@ APRIL = datetime(2005, 4, 30, 12, tzinfo=UTC)
 def first_version(database_url: str) -> Iterator[str]:
     """A database as the first release left it, with facts."""
     engine = create_engine(database_url)
-    config = Config()
-    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        migrate(connection, "0001")
         fact = '{"limit": 5}'
         connection.execute(text("INSERT INTO applicants VALUES ('p', '1', :fact)"), {"fact": fact})
         moment = "2005-04-30 12:00:00" + (".000000" if engine.dialect.name == "sqlite" else "+00")

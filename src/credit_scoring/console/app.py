@@ -54,6 +54,7 @@ def ingest(
 
     Producers push to a stream of the Redis at CREDIT_REDIS_URL, one event a message, at least once:
     XADD credit_scoring:<portfolio>:events * table <event table> event <JSON object of the received columns>.
+    Under CREDIT_TENANT, the stream is credit_scoring:<tenant>:<portfolio>:events.
     An event is stored once by the declared 'id' of its table; without one, by the id of its message, and what is sent
     twice counts twice. What breaks the contract is set aside: see 'credit-scoring quarantine list'. Any number of
     followers share the work; SIGTERM and Ctrl-C end one after the messages in hand.
