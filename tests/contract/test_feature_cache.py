@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -185,3 +186,26 @@ def test_a_full_cache_of_a_process_drops_what_was_not_asked_for_longest():
     cache.get_many([key("a")])
     cache.put_many([(key("c"), row())])
     assert [found is not None for found in cache.get_many([key("a"), key("b"), key("c")])] == [True, False, True]
+
+
+@pytest.fixture
+def hurried_threads() -> Iterator[None]:
+    """Threads that take turns after a microsecond, so that few writes show what many would."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hurried_threads")
+def test_threads_that_fill_a_small_cache_of_a_process_do_not_meet_halfway():
+    cache = InProcessFeatureCache(HOUR, SetClock(), max_rows=5)
+    keys = [key(str(number)) for number in range(20)]
+
+    def use(age: int) -> None:
+        cache.put_many([(one, row(age, observed_at=NOON - age * SECOND)) for one in keys])
+        cache.get_many(keys)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(use, range(200)))
+    assert sum(found is not None for found in cache.get_many(keys)) == 5
