@@ -5,12 +5,17 @@ from service_package import decider
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.core.features.feature_set import to_matrix
+from credit_scoring.core.owners import Owner
 from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.core.records import ApplicationKey
 from credit_scoring.core.scoring import ModelBundle, score
 from credit_scoring.core.splitting import assign_parts
 from credit_scoring.core.table_checks import CheckedTables
 from credit_scoring.core.tables import application_table, event_tables
-from credit_scoring.usecases.decide_application import Application, Decider
+from credit_scoring.usecases.applications import Application
+from credit_scoring.usecases.decide_applications import Decider
+
+OWNER = Owner("default", "taiwan_cards")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def online(
     store = FactsRepository(engine)
     valid = taiwan_checked.valid
     events = {table: rows.collect() for table, rows in event_tables(valid, taiwan).items()}
-    store.replace_all(taiwan.name, "parity", application_table(valid, taiwan).collect(), events)
+    store.replace_all(OWNER, "parity", application_table(valid, taiwan).collect(), events)
     ids = (f"d{number}" for number in range(10**6))
     models = {"champion": scorecard_bundle, "challenger": boosted_trees_bundle}
     return decider(models, facts=store, new_id=lambda: next(ids))
@@ -48,7 +53,7 @@ def test_online_points_equal_batch_points_for_every_row_of_the_holdout(
     differing = []
     for row, applicant_id in enumerate(holdout["applicant_id"]):
         online.decide(Application(applicant_id, applicant_id, {}, "parity"))
-        recorded = online.decisions.by_application(online.portfolio, applicant_id)
+        [recorded] = online.decisions.held([ApplicationKey(OWNER, applicant_id)])
         assert recorded is not None
         differing += [
             (applicant_id, role) for role in bundles if recorded.scores[role].points_exact != batch[role][row]

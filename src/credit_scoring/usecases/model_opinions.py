@@ -55,11 +55,13 @@ class ModelOpinions:
     def explained(self, places: Collection[int]) -> "ModelOpinions":
         """Return the same with reasons at ``places``; where the model cannot explain itself it has failed."""
         asked = [place for place in places if self.usable(place) is not None]
-        given = _reasons(self.bundle, self.matrix, {place: self.rows[place] for place in asked})
-        opinions = list(self.opinions)
-        for place in asked:
-            if place not in given:
-                opinions[place] = NOT_FINITE
+        told = _reasons(self.bundle, self.matrix[[self.rows[place] for place in asked]])
+        opinions, given = list(self.opinions), {}
+        for place, found in zip(asked, told, strict=True):
+            if isinstance(found, str):
+                opinions[place] = found
+            else:
+                given[place] = found
         return replace(self, opinions=opinions, reasons=given)
 
 
@@ -97,6 +99,16 @@ def output_of(model: RoleModel, opinion: Opinion | str) -> ModelOutput:
 
 
 def _scores(bundle: ModelBundle, features: Matrix) -> list[Opinion | str]:
+    """Opinion on each row; when all at once fail, each row by itself, so that a failure is the row's own."""
+    try:
+        return _scored(bundle, features)
+    except ROW_FAILURES as exc:
+        if len(features) == 1:
+            return [type(exc).__name__]
+    return [opinion for row in range(len(features)) for opinion in _scores(bundle, features[row : row + 1])]
+
+
+def _scored(bundle: ModelBundle, features: Matrix) -> list[Opinion | str]:
     if not len(features):
         return []
     with np.errstate(all="ignore"):  # what is not finite is found below, and never becomes a number
@@ -107,14 +119,22 @@ def _scores(bundle: ModelBundle, features: Matrix) -> list[Opinion | str]:
     return [Opinion(*one, base) if sound else NOT_FINITE for one, sound in zip(told, finite, strict=True)]
 
 
-def _reasons(bundle: ModelBundle, features: Matrix, rows: Mapping[int, int]) -> dict[int, Reasons]:
-    """Reasons by place, without those whose contributions are not finite."""
-    if not rows:
-        return {}
-    contributions = explain(features[list(rows.values())], bundle).points
+def _reasons(bundle: ModelBundle, features: Matrix) -> list[Reasons | str]:
+    """Reasons of each row, or its failure, found as in ``_scores``."""
+    try:
+        return _explained(bundle, features)
+    except ROW_FAILURES as exc:
+        if len(features) == 1:
+            return [type(exc).__name__]
+    return [told for row in range(len(features)) for told in _reasons(bundle, features[row : row + 1])]
+
+
+def _explained(bundle: ModelBundle, features: Matrix) -> list[Reasons | str]:
+    if not len(features):
+        return []
     names, declared = bundle.plan.names, bundle.portfolio
-    return {
-        place: tuple(reasons(features[row], points, names, declared))
-        for (place, row), points in zip(rows.items(), contributions, strict=True)
-        if np.isfinite(points).all()
-    }
+    contributions = explain(features, bundle).points
+    return [
+        tuple(reasons(row, points, names, declared)) if np.isfinite(points).all() else NOT_FINITE
+        for row, points in zip(features, contributions, strict=True)
+    ]
