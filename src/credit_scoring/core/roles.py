@@ -4,12 +4,22 @@ from datetime import date, datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from credit_scoring.api.decisions import Role
 
 ROLES: tuple[Role, Role] = ("champion", "challenger")
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+"""A share of applicants; text and true or false are no numbers, whatever they could be read as."""
+
+
+def _written_day(given: object) -> object:
+    if isinstance(given, str | date):
+        return given
+    raise ValueError("must be a day such as 2026-01-31")  # Pydantic would read a number as seconds since 1970
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
 
 
 def model_name(portfolio: str) -> str:
@@ -54,7 +64,7 @@ class RampStep(_Frozen):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    starts_on: date = Field(alias="from")
+    starts_on: Day = Field(alias="from")
     challenger_share: Share
 
 
@@ -67,8 +77,12 @@ class ScheduledRampRouting(_Frozen):
     @model_validator(mode="after")
     def _rises(self) -> "ScheduledRampRouting":
         for earlier, later in pairwise(self.steps):
-            if later.starts_on <= earlier.starts_on or later.challenger_share < earlier.challenger_share:
-                raise ValueError("'steps' must be in order of their days, and no share below the one before it")
+            if later.starts_on <= earlier.starts_on:
+                raise ValueError(f"'steps' must be in order of their days, but {later.starts_on} is not later")
+            if later.challenger_share < earlier.challenger_share:
+                raise ValueError(
+                    f"the share may not fall, as it does on {later.starts_on}: applicants would change their arm"
+                )
         return self
 
 
@@ -88,7 +102,7 @@ class Experiment(_Frozen):
     @classmethod
     def _of_older_rows(cls, given: Any) -> Any:
         """Read rows that were written when there was one strategy."""
-        if isinstance(given, dict) and "challenger_share" in given:
+        if isinstance(given, dict) and "challenger_share" in given and "routing" not in given:
             share = {"strategy": "sticky_split", "challenger_share": given["challenger_share"]}
             return {name: value for name, value in given.items() if name != "challenger_share"} | {"routing": share}
         return given

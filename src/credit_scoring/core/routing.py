@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 from credit_scoring.api.decisions import Role
 from credit_scoring.core.hashing import salted_draw
-from credit_scoring.core.roles import ChampionOnlyRouting, Experiment, RampStep, ShadowRouting, StickySplitRouting
+from credit_scoring.core.roles import (
+    ChampionOnlyRouting,
+    Experiment,
+    RampStep,
+    Routing,
+    ScheduledRampRouting,
+    ShadowRouting,
+    StickySplitRouting,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +75,7 @@ class ScheduledRamp:
 
     def route(self, applicant_id: str, at: datetime) -> Route:
         """Return the arm at the share that holds ``at``; draws are those of ``StickySplit``."""
-        today = at.astimezone(UTC).date()
-        begun = [step.challenger_share for step in self.steps if step.starts_on <= today]
-        return StickySplit(self.salt, begun[-1] if begun else 0.0).route(applicant_id, at)
+        return StickySplit(self.salt, _step_share(self.steps, at.astimezone(UTC).date())).route(applicant_id, at)
 
 
 def strategy_of(experiment: Experiment) -> RoutingStrategy:
@@ -80,3 +86,28 @@ def strategy_of(experiment: Experiment) -> RoutingStrategy:
     if isinstance(routing, StickySplitRouting):
         return StickySplit(experiment.salt, routing.challenger_share)
     return ScheduledRamp(experiment.salt, routing.steps)
+
+
+def challenger_share(routing: Routing, day: date) -> float:
+    """Return the share of applicants whom the challenger decides on ``day``, in UTC."""
+    if isinstance(routing, StickySplitRouting):
+        return routing.challenger_share
+    return _step_share(routing.steps, day) if isinstance(routing, ScheduledRampRouting) else 0.0
+
+
+def first_lower_day(held: Routing, given: Routing, today: date) -> date | None:
+    """Return the first day from ``today`` on whose share is lower under ``given`` than under ``held``; None if none is.
+
+    From that day on, applicants whom the challenger has decided would go back to the champion.
+    """
+    days = {today, *(step.starts_on for routing in (held, given) for step in _steps(routing))}
+    lower = (day for day in sorted(days) if day >= today and challenger_share(given, day) < challenger_share(held, day))
+    return next(lower, None)
+
+
+def _steps(routing: Routing) -> Sequence[RampStep]:
+    return routing.steps if isinstance(routing, ScheduledRampRouting) else ()
+
+
+def _step_share(steps: Sequence[RampStep], day: date) -> float:
+    return next((step.challenger_share for step in reversed(steps) if step.starts_on <= day), 0.0)
