@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from credit_scoring.core.api_keys import ApiKey
+from credit_scoring.core.audit import Chained
 from credit_scoring.core.cached_features import CachedFeatures, FeatureKey
 from credit_scoring.core.callers import Accepted
 from credit_scoring.core.facts import KnownFacts, Value
+from credit_scoring.core.idempotency import Claim, KeptAnswer, RequestKey
 from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.pushed import Added, Lag, Message, PushedEvent, Readmitted, SetAside, Taken
 from credit_scoring.core.records import ApplicationKey, DecisionQuery, DecisionRecord
@@ -32,6 +34,10 @@ class RoleBook(Protocol):
 
     def at(self, portfolio: str, moment: datetime) -> RolesRow | None:
         """Return the row that held at ``moment``, or None when no roles were given by then."""
+        ...
+
+    def row(self, portfolio: str, sequence: int) -> RolesRow | None:
+        """Return one row of the history, or None when there is none of this sequence."""
         ...
 
     def seed(self, portfolio: str, roles: Roles) -> RolesRow:
@@ -67,6 +73,14 @@ class DecisionBook(Protocol):
 
     def find(self, owner: Owner, query: DecisionQuery) -> list[DecisionRecord]:
         """Return the newest records that ``query`` asks for, the newest first."""
+        ...
+
+
+class ChainedRecords(Protocol):
+    """Records as they are stored, for those who do not believe them; failures are ``RecordsError``."""
+
+    def chained(self, owner: Owner, decision_id: str) -> Chained | None:
+        """Return a stored record with the link before it, or None when there is none under this id."""
         ...
 
 
@@ -224,6 +238,25 @@ class KeyBook(Protocol):
 
         The first revocation stays.
         """
+        ...
+
+
+class IdempotencyBook(Protocol):
+    """Requests that are done once, and their answers, each kept for ``KEY_LIFETIME``; failures are ``RecordsError``."""
+
+    def claim(self, key: RequestKey, body_digest: str, claim_id: str, at: datetime) -> Claim:
+        """Return what ``key`` is found to be at ``at``; when that is ``new``, it is claimed under ``claim_id``.
+
+        A claim of ``TAKEN_OVER_AFTER`` without an answer is nobody's any more: its process died.
+        """
+        ...
+
+    def answer(self, key: RequestKey, claim_id: str, answer: KeptAnswer) -> None:
+        """Keep what was answered; nothing is changed when the claim was taken over."""
+        ...
+
+    def release(self, key: RequestKey, claim_id: str) -> None:
+        """Forget a claim under which nothing was done; nothing is changed when it was answered or taken over."""
         ...
 
 
