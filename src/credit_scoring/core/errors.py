@@ -15,6 +15,8 @@ CreditScoringError
 ├── ScoringError                a model gave no usable score
 ├── RegistryError               the model registry and the roles do not fit together
 ├── RecordsError                a decision cannot be recorded or read
+├── DamagedRecordError          a stored record is not what was written
+├── AuditError                  an audit cannot be done as it was asked for
 ├── FeatureCacheError           the feature cache does not answer, or answers rubbish
 ├── UnauthenticatedError        a request brings no key or token that is accepted
 ├── ForbiddenError              a key or token lacks the scope of a route
@@ -286,6 +288,24 @@ class UnknownDecisionError(CreditScoringError):
 
     def __init__(self) -> None:
         super().__init__("No decision is recorded under this id. Use the 'decision_id' of an earlier answer.")
+
+
+class DamagedRecordError(CreditScoringError):
+    """A stored record is not what was written."""
+
+    code = "damaged_record"
+
+    def __init__(self, decision_id: str) -> None:
+        super().__init__(
+            f"The record of the decision '{decision_id}' is damaged. 'credit-scoring audit verify' tells what is wrong "
+            f"with it; compare it with a backup."
+        )
+
+
+class AuditError(CreditScoringError):
+    """An audit cannot be done as it was asked for."""
+
+    code = "audit"
 
 
 class ApplicationReusedError(CreditScoringError):

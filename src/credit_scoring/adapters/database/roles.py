@@ -38,6 +38,11 @@ class RoleRepository:
         with told_as_records_error("reading the roles"), self._engine.begin() as connection:
             return _newest(connection, portfolio, [_table.c.recorded_at <= moment])
 
+    def row(self, portfolio: str, sequence: int) -> RolesRow | None:
+        """See ``RoleBook.row``."""
+        with told_as_records_error("reading the roles"), self._engine.begin() as connection:
+            return _newest(connection, portfolio, [_table.c.sequence == sequence])
+
     def seed(self, portfolio: str, roles: Roles) -> RolesRow:
         """See ``RoleBook.seed``."""
         return self.current(portfolio) or self._seeded(portfolio, roles)
