@@ -1,6 +1,7 @@
 """What the service's tests share: a staged package, applications, and a client without a socket."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 
 import httpx
 from anyio.from_thread import start_blocking_portal
+from sqlalchemy import Engine
 from starlette.types import ASGIApp
 
 from credit_scoring.adapters.bento_package import BentoPackage, read_package, stage_package
+from credit_scoring.adapters.database.development_key import development_key_file
 from credit_scoring.adapters.memory_decisions import InMemoryDecisionBook
 from credit_scoring.adapters.memory_facts import InMemoryFactsStore
 from credit_scoring.api.decisions import Role
@@ -19,6 +22,9 @@ from credit_scoring.core.facts import Event, Facts
 from credit_scoring.core.roles import BundleRef, Experiment, Roles, StickySplitRouting
 from credit_scoring.core.routing import Route, RoutingStrategy
 from credit_scoring.core.scoring import ModelBundle
+from credit_scoring.environment import Environment
+from credit_scoring.serving.bootstrap import Parts
+from credit_scoring.serving.telemetry import private_telemetry
 from credit_scoring.usecases.applications import Application
 from credit_scoring.usecases.assignment import Assignment, RoleModel
 from credit_scoring.usecases.decide_applications import Decider
@@ -46,6 +52,22 @@ def stage(target: Path, champion: ModelBundle, challenger: ModelBundle) -> Bento
     return read_package(target)
 
 
+def embedded(database: Path) -> Environment:
+    """The environment of an embedded database, whatever this process runs in."""
+    return Environment(_env_file=None, database_url=f"sqlite:///{database}", redis_url=None, oidc_issuer=None)
+
+
+@contextmanager
+def served(package: BentoPackage, engine: Engine, environment: Environment) -> Iterator["Client"]:
+    """A client with the development key of what is served from ``package`` on ``engine``."""
+    parts = Parts(package, engine, environment, private_telemetry())
+    file = development_key_file(environment.database_url)
+    with closing(Client(parts.app, file.read_text().strip() if file else None)) as client:
+        client.parts = parts
+        yield client
+    parts.close()
+
+
 class FixedArm:
     """Routes everybody to one arm."""
 
@@ -70,7 +92,7 @@ def decider(models: Mapping[Role, ModelBundle], arm: Role = "champion", **change
     ids = iter(f"decision-{number}" for number in range(1, 100_000))
     features = FeatureRows(changes.pop("facts", InMemoryFactsStore()), changes.pop("cache", None))
     surroundings: dict[str, Any] = {
-        "decisions": InMemoryDecisionBook(),
+        "decisions": InMemoryDecisionBook(lambda: NOW),
         "clock": lambda: NOW,
         "new_id": lambda: next(ids),
         "challenger_budget_s": lambda _applications: 30.0,
@@ -120,6 +142,8 @@ class Client:
 
     All requests, of whichever thread, are answered on one event loop, as a server does.
     """
+
+    parts: Parts
 
     def __init__(self, app: ASGIApp, key: str | None = None) -> None:
         self._app = app

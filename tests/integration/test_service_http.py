@@ -3,16 +3,18 @@ import logging
 import re
 import sqlite3
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from fastapi import FastAPI
-from service_package import NOW, SALT, Client, body, roles_of, stage
+from service_package import NOW, SALT, Client, body, embedded, roles_of, served, stage
 from sqlalchemy import Engine
+from sqlalchemy.event import listen
 
 from credit_scoring.adapters.bento_package import BentoPackage, read_package
 from credit_scoring.adapters.database.engine import open_database
@@ -20,10 +22,13 @@ from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.core.errors import BundleError
 from credit_scoring.core.hashing import salted_draw
+from credit_scoring.core.owners import Owner
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.core.tables import application_table, event_tables
-from credit_scoring.serving.bootstrap import DecisionService, bento_name, build_app
-from credit_scoring.usecases.decide_application import Decider
+from credit_scoring.serving.bootstrap import DecisionService, Parts
+from credit_scoring.serving.telemetry import private_telemetry
+from credit_scoring.serving.worker import bento_name
+from credit_scoring.usecases.turns import Turn
 
 JSON = {"Content-Type": "application/json"}
 VALUE_SENT = "an-applicants-value"
@@ -54,13 +59,9 @@ def engine(database: Path) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def app(package: BentoPackage, engine: Engine) -> FastAPI:
-    return build_app(package, engine)
-
-
-@pytest.fixture
-def client(app: FastAPI) -> Client:
-    return Client(app)
+def client(package: BentoPackage, engine: Engine, database: Path) -> Iterator[Client]:
+    with served(package, engine, embedded(database)) as client:
+        yield client
 
 
 def applicant_in(arm: str) -> str:
@@ -96,7 +97,7 @@ def test_stored_facts_decide_like_the_same_facts_inline(client, engine, taiwan, 
     rows = {"applicants": taiwan_checked.valid["applicants"].head(20)}
     events = {table: frame.collect() for table, frame in event_tables(rows, taiwan).items()}
     applications = application_table(rows, taiwan).collect()
-    FactsRepository(engine).replace_all(taiwan.name, "hash", applications, events)
+    FactsRepository(engine).replace_all(Owner("default", taiwan.name), "hash", applications, events)
     applicant_id = applications["applicant_id"][3]
     stored = client.decide({"application_id": "stored", "applicant_id": applicant_id}).json()
     fields = applications.row(3, named=True)
@@ -142,7 +143,7 @@ def test_unknown_routes_and_methods_are_problems(client):
     assert_problem(client.get("/v2/decisions"), 404, "not_found")
     refused = client.request("PUT", "/v1/decisions")
     assert_problem(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "POST"
+    assert set(refused.headers["allow"].split(", ")) == {"GET", "POST"}
 
 
 def deep(depth: int) -> str:
@@ -243,25 +244,27 @@ def test_a_locked_database_decides_nothing(client, database):
 
 def test_a_full_disk_decides_nothing(package, tmp_path):
     engine = open_database(f"sqlite:///{tmp_path}/credit.db")
-    client = Client(build_app(package, engine))
-    assert client.decide(body("before")).status_code == 200
-    with engine.begin() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count=1")
-    response = [client.decide(body(f"full-{number}")) for number in range(20)][-1]
-    assert_problem(response, 503, "records_unavailable")
+    with served(package, engine, embedded(tmp_path / "credit.db")) as client:
+        assert client.decide(body("before")).status_code == 200
+        listen(engine, "checkout", lambda connection, *_: connection.execute("PRAGMA max_page_count=1"))
+        response = [client.decide(body(f"full-{number}")) for number in range(20)][-1]
+        assert_problem(response, 503, "records_unavailable")
+        assert int(response.headers["retry-after"]) > 0
 
 
 def test_a_deleted_database_decides_nothing(package, tmp_path):
-    client = Client(build_app(package, open_database(f"sqlite:///{tmp_path}/credit.db")))
-    (tmp_path / "credit.db").unlink()
-    assert_problem(client.decide(body()), 503, "records_unavailable")
+    database = tmp_path / "credit.db"
+    with served(package, open_database(f"sqlite:///{database}"), embedded(database)) as client:
+        assert client.decide(body("before")).status_code == 200
+        database.unlink()
+        assert_problem(client.decide(body("after")), 503, "records_unavailable")
 
 
 def test_an_unforeseen_failure_tells_and_logs_no_value(client, monkeypatch, caplog):
     def fail(*_: Any) -> None:
         raise ValueError(f"cannot handle {VALUE_SENT}")
 
-    monkeypatch.setattr(Decider, "decide", fail)
+    monkeypatch.setattr(Turn, "decided", fail)
     with caplog.at_level(logging.DEBUG, logger="credit_scoring"):
         response = client.decide(body("unforeseen"))
     told = assert_problem(response, 500, "internal_error")
@@ -270,8 +273,8 @@ def test_an_unforeseen_failure_tells_and_logs_no_value(client, monkeypatch, capl
 
 
 def test_a_decision_that_takes_too_long_is_a_problem(client, monkeypatch):
-    monkeypatch.setattr("credit_scoring.serving.app.DEADLINE_S", 0.05)
-    monkeypatch.setattr(Decider, "decide", lambda *_: time.sleep(0.3))
+    monkeypatch.setattr("credit_scoring.serving.endpoints.DEADLINE_S", 0.05)
+    monkeypatch.setattr(Turn, "decided", lambda *_: time.sleep(0.3) or [])
     assert_problem(client.decide(body("slow")), 504, "timeout")
 
 
@@ -304,49 +307,44 @@ def test_recorded_roles_win_over_those_of_the_package(package, tmp_path, scoreca
     engine = open_database(f"sqlite:///{tmp_path}/credit.db")
     swapped = roles_of(boosted_trees_bundle, scorecard_bundle)
     RoleRepository(engine).seed(package.portfolio, swapped)
-    client = Client(build_app(package, engine))
-    answer = client.decide(body(applicant_id=applicant_in("champion"))).json()
-    read = client.get(f"/v1/decisions/{answer['decision_id']}").json()
+    with served(package, engine, embedded(tmp_path / "credit.db")) as client:
+        answer = client.decide(body(applicant_id=applicant_in("champion"))).json()
+        read = client.get(f"/v1/decisions/{answer['decision_id']}").json()
     assert read["scores"]["champion"]["algorithm"] == "boosted_trees"
 
 
-def test_a_role_whose_bundle_is_not_packaged_is_refused(package, tmp_path):
-    engine = open_database(f"sqlite:///{tmp_path}/credit.db")
-    stranger = package.roles.champion.model_copy(update={"digest": "0" * 64, "version": 9})
-    RoleRepository(engine).seed(package.portfolio, package.roles.model_copy(update={"champion": stranger}))
-    with pytest.raises(BundleError, match=r"kedro run --env=taiwan_cards --pipeline=packaging"):
-        build_app(package, engine)
-
-
-def test_models_that_score_the_golden_application_otherwise_are_refused(package, engine):
+def test_models_that_score_the_golden_application_otherwise_are_refused(package, engine, database):
     off = {key: points + 1e-5 for key, points in package.golden.items()}
     with pytest.raises(BundleError, match="golden application"):
-        build_app(replace(package, golden=off), engine)
+        Parts(replace(package, golden=off), engine, embedded(database), private_telemetry())
 
 
 def test_a_service_that_cannot_open_says_so_and_answers_503(tmp_path, caplog):
-    service = DecisionService(tmp_path / "nothing")
+    service = DecisionService(tmp_path / "nothing", private_telemetry())
     service.open()
     assert not service.is_ready
     assert "kedro run" in caplog.text
-    assert_problem(Client(service).decide(body()), 503, "not_ready")
+    with closing(Client(service)) as client:
+        assert_problem(client.decide(body()), 503, "not_ready")
 
 
 def test_a_service_opens_on_the_environments_database(stage_directory, tmp_path, monkeypatch):
     monkeypatch.setenv("CREDIT_DATABASE_URL", f"sqlite:///{tmp_path}/own/credit.db")
-    service = DecisionService(stage_directory)
+    service = DecisionService(stage_directory, private_telemetry())
     service.open()
     assert service.is_ready
-    assert Client(service).decide(body()).status_code == 200
-    assert (tmp_path / "own/credit.db").exists()
-    for file in (tmp_path / "own").iterdir():
-        file.unlink()
-    assert not service.is_ready
-    assert_problem(Client(service).decide(body("gone")), 503, "records_unavailable")
-    assert not (tmp_path / "own/credit.db").exists(), "an empty file would pass for the records"
+    with closing(Client(service, (tmp_path / "own/development.key").read_text().strip())) as client:
+        assert client.decide(body()).status_code == 200
+        assert (tmp_path / "own/credit.db").exists()
+        for file in (tmp_path / "own").iterdir():
+            file.unlink()
+        assert not service.is_ready
+        assert_problem(client.decide(body("gone")), 503, "records_unavailable")
+        assert not (tmp_path / "own/credit.db").exists(), "an empty file would pass for the records"
+    service.close()
 
 
-def test_a_body_that_ends_early_is_refused_and_not_logged(package, engine, caplog):
+def test_a_body_that_ends_early_is_refused_and_not_logged(client, database, caplog):
     ended = [{"type": "http.request", "body": b'{"a', "more_body": True}, {"type": "http.disconnect"}]
     sent = []
 
@@ -356,9 +354,11 @@ def test_a_body_that_ends_early_is_refused_and_not_logged(package, engine, caplo
     async def send(message):
         sent.append(message)
 
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"99")]
+    key = (database.parent / "development.key").read_bytes().strip()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"99"), (b"authorization", b"Bearer " + key)]
     scope = {"type": "http", "method": "POST", "path": "/v1/decisions", "headers": headers, "query_string": b""}
-    anyio.run(build_app(package, engine), scope | {"http_version": "1.1", "scheme": "http"}, receive, send)
+    scope |= {"http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1)}
+    anyio.run(client.parts.app, scope, receive, send)
     assert sent[0]["status"] == 400
     assert not caplog.records
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from credit_scoring.api.decisions import GivenReason
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.reasons import GivenReason, reasons
+from credit_scoring.core.reasons import reasons
 from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
 
 NAMES = ("a", "b", "c", "d", "e", "f")

@@ -21,14 +21,23 @@ DEADLINE_S = 8.0
 BATCH_DEADLINE_S = 55.0
 """Longest that a batch may take; BentoML's own limit, without a problem to read, is above it (``service.py``)."""
 
-OF_EVERY_ROUTE = ("unauthenticated", "forbidden", "rate_limited", "internal_error", "records_unavailable", "timeout")
+OF_EVERY_ROUTE = (
+    "unauthenticated",
+    "forbidden",
+    "rate_limited",
+    "invalid_parameter",
+    "internal_error",
+    "records_unavailable",
+    "issuer_unavailable",
+    "not_ready",
+    "timeout",
+)
 OF_EVERY_BODY = (
     "incomplete_body",
     "body_too_large",
     "unsupported_media_type",
     "malformed_json",
     "repeated_field",
-    "invalid_parameter",
 )
 
 _BEARER = HTTPBearer(auto_error=False, description="An API key (`credit-scoring keys create`) or a token of the issuer")
@@ -70,14 +79,14 @@ def with_body(name: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-async def in_time(work: Awaitable[Result], deadline_s: float = DEADLINE_S) -> Result:
-    """Wait for ``work``; past the deadline it is given up.
+async def in_time(work: Awaitable[Result], deadline_s: float | None = None) -> Result:
+    """Wait for ``work``; past the deadline, by default ``DEADLINE_S``, it is given up.
 
     Raises:
         RefusedBodyError: With the code ``timeout``.
     """
     try:
-        with anyio.fail_after(deadline_s):
+        with anyio.fail_after(DEADLINE_S if deadline_s is None else deadline_s):
             return await work
     except TimeoutError as exc:
         raise RefusedBodyError("timeout", "The request took too long. Send the same again.") from exc

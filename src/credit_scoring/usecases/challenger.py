@@ -43,6 +43,11 @@ class ChallengerThread:
 
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it takes no work now."""
+        return self._busy.locked()
+
     def run(self, work: Callable[[], Result]) -> Pending[Result]:
         """Start ``work`` and return at once."""
         if not self._busy.acquire(blocking=False):

@@ -135,6 +135,7 @@ def _names(key: ApplicationKey) -> Mapping[tuple[str, str], None]:
 
 
 def _observe(observer: DecisionObserver, answer: Decision) -> None:
+    observer.features_from(answer.features_from, 1)
     observer.decided(
         arm=answer.arm, decider=answer.decider, recommendation=answer.recommendation, fallback=answer.fallback
     )

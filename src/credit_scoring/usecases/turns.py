@@ -13,6 +13,7 @@ from credit_scoring.core.errors import (
     UnknownApplicantError,
 )
 from credit_scoring.core.features.feature_set import FeatureSet
+from credit_scoring.core.owners import Applicant
 from credit_scoring.core.records import DecisionRecord
 from credit_scoring.core.routing import Route
 from credit_scoring.core.scoring import SCORER_VERSION
@@ -72,14 +73,20 @@ class Turn:
         return list({plan.version: plan for plan in plans}.values())
 
     def _cases(self, asked: Sequence[Asked]) -> list[_Case]:
-        stored = [one.applicant for one in asked if one.application.inline is None]
-        revisions = iter(self.features.facts.revisions(stored) if stored else ())
-        return [self._case(one, next(revisions) if one.application.inline is None else None) for one in asked]
+        stored = list({one.applicant: None for one in asked if one.application.inline is None})
+        revisions = dict(zip(stored, self.features.facts.revisions(stored), strict=True)) if stored else {}
+        shared: dict[tuple[Applicant, datetime], Subject] = {}
+        return [self._case(one, revisions.get(one.applicant), shared) for one in asked]
 
-    def _case(self, asked: Asked, revision: str | None) -> _Case:
+    def _case(self, asked: Asked, revision: str | None, shared: dict[tuple[Applicant, datetime], Subject]) -> _Case:
+        """Make a case; those of one applicant whose stored facts are asked for as of one moment share one subject."""
         application = asked.application
         as_of = self.assignment.portfolio.as_of.moment(application.as_of, self.now)
-        subject = Subject(asked.applicant, as_of, self.now, application.inline, revision)
+        if application.inline is not None:
+            subject = Subject(asked.applicant, as_of, self.now, application.inline, revision=None)
+        else:
+            new = Subject(asked.applicant, as_of, self.now, facts=None, revision=revision)
+            subject = shared.setdefault((asked.applicant, as_of), new)
         case = _Case(asked, subject, self.assignment.routing.route(application.applicant_id, self.now))
         if application.as_of is not None and application.as_of > self.now:
             case.failure = InvalidApplicationError(
@@ -93,7 +100,7 @@ class Turn:
 
     def _read_features(self, cases: Sequence[_Case]) -> None:
         """Have the champion's features computed here, so that both models share those of one feature set."""
-        self._subjects = [case.subject for case in cases]
+        self._subjects = list({id(case.subject): case.subject for case in cases}.values())
         self.features.read(self._subjects, self._plans)
         plan = self.assignment.models["champion"].bundle.plan
         for case in cases:

@@ -15,6 +15,7 @@ from credit_scoring.core.records import DecisionQuery
 from credit_scoring.serving.bodies import read_body
 from credit_scoring.serving.cursors import cursor_after, place_in
 from credit_scoring.serving.decision_batches import BATCH_BODY, decide_batch, read_batch
+from credit_scoring.serving.declared_types import ID_LENGTH, Moment
 from credit_scoring.serving.endpoints import (
     BATCH_DEADLINE_S,
     OF_EVERY_BODY,
@@ -29,11 +30,11 @@ from credit_scoring.serving.http_errors import answer
 from credit_scoring.serving.request_bodies import RequestBodies
 from credit_scoring.serving.request_ids import request_id_of
 from credit_scoring.serving.resources import Resources
-from credit_scoring.serving.schemas import ID_LENGTH, Moment, Sender, to_application
+from credit_scoring.serving.schemas import Identifier, Moment, Sender, to_application
 
 _OF_DECISIONS = ("invalid_application", "overloaded", "idempotency_key_reused", "request_in_progress")
 
-Id = Annotated[str | None, Query(min_length=1, max_length=ID_LENGTH)]
+Id = Annotated[Identifier | None, Query()]
 Limit = Annotated[int, Query(ge=1, le=200, description="most decisions on a page")]
 Cursor = Annotated[str | None, Query(max_length=400, description="'next' of the page before")]
 
@@ -79,7 +80,7 @@ def _add_reading(app: FastAPI, resources: Resources) -> None:
     @app.get(
         "/v1/decisions",
         response_model=Decisions,
-        **described("read", "Find decisions by application, applicant and time", "invalid_parameter"),
+        **described("read", "Find decisions by application, applicant and time"),
     )
     async def find(  # noqa: PLR0913, PLR0917 - each is a parameter of the address
         request: Request,
@@ -102,7 +103,7 @@ def _add_reading(app: FastAPI, resources: Resources) -> None:
         response_model=RecordedDecision,
         **described("read", "Read a decision and what it was made of", "unknown_decision"),
     )
-    async def read_one(request: Request, caller: Annotated[Caller, read], decision_id: str) -> Response:
+    async def read_one(request: Request, caller: Annotated[Caller, read], decision_id: Identifier) -> Response:
         record = await in_thread(resources.decisions.get, resources.owner(caller), decision_id)
         if record is None:
             raise UnknownDecisionError
