@@ -20,7 +20,7 @@ worker = Worker(_HERE / STAGE)
 @bentoml.service(
     name=bento_name(_HERE / STAGE),
     workers=worker_count(),
-    traffic={"timeout": 10},
+    traffic={"timeout": 60},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},

@@ -210,11 +210,11 @@ class DecisionObserver(Protocol):
         ...
 
     def cache_failed(self, kind: str) -> None:
-        """Count one failed use of the feature cache: down, slow, rubbish, or open while it is left alone."""
+        """Count one failed use of the feature cache: unavailable, rubbish, or open while it is left alone."""
         ...
 
     def challenger_failed(self, kind: str) -> None:
-        """Count one turn in which the challenger gave no score: timeout, not_finite or error."""
+        """Count one turn in which the challenger gave no score: hung, or the name of its error."""
         ...
 
 

@@ -93,6 +93,10 @@ def small_app(telemetry: Telemetry) -> FastAPI:
         request.scope["state"]["route"] = "/v1/decisions/{decision_id}"
         return {}
 
+    @app.get("/refuses/{status}")
+    async def refuses(status: int) -> Response:
+        return Response(status_code=status)
+
     @app.get("/raises")
     async def raises() -> None:
         raise ValueError(APPLICANT)
@@ -149,6 +153,20 @@ def test_made_up_paths_and_methods_share_one_label():
     seen = Observatory()
     send(seen.app, "BREW", "/coffee")
     assert seen.counted('route="unmatched"', 'method="OTHER"', 'status="4xx"')
+
+
+@pytest.mark.parametrize(
+    ("status", "sample"),
+    [
+        (401, 'credit_auth_refusals_total{reason="unauthenticated"} 1.0'),
+        (403, 'credit_auth_refusals_total{reason="forbidden"} 1.0'),
+        (429, 'credit_rate_limited_total{route="/refuses/{status}"} 1.0'),
+    ],
+)
+def test_refused_callers_are_counted_by_reason(status, sample):
+    seen = Observatory()
+    seen.get(f"/refuses/{status}")
+    assert sample in seen.metrics.render()[0].decode().splitlines()
 
 
 def test_probes_of_the_server_keep_their_names():

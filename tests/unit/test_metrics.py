@@ -36,7 +36,6 @@ def test_words_that_are_not_known_share_one_label():
     metrics = ServiceMetrics()
     for made_up in ("applicant-1", "applicant-2"):
         metrics.cache_failed(made_up)
-        metrics.challenger_failed(made_up)
         metrics.features_from(made_up, 1)
         metrics.auth_refused(made_up)
         metrics.bundle_loaded(made_up)
@@ -45,8 +44,17 @@ def test_words_that_are_not_known_share_one_label():
     assert samples["credit_feature_cache_failures_total", f"kind={OTHER}"] == 2
 
 
+def test_a_challenger_either_hangs_or_fails_by_an_error_of_whatever_name():
+    metrics = ServiceMetrics()
+    for kind in ("hung", "ValueError", "ErrorOfAPythonFeature"):
+        metrics.challenger_failed(kind)
+    samples = told(metrics)
+    assert samples["credit_challenger_failures_total", "kind=hung"] == 1
+    assert samples["credit_challenger_failures_total", "kind=error"] == 2
+
+
 def test_what_has_not_failed_yet_is_told_as_zero():
-    assert told(ServiceMetrics())["credit_feature_cache_failures_total", "kind=slow"] == 0
+    assert told(ServiceMetrics())["credit_feature_cache_failures_total", "kind=rubbish"] == 0
 
 
 def test_roles_queue_and_turns_are_told():

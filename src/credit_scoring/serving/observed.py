@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +24,7 @@ CLOSED_BY_CLIENT = 499
 
 FAILED = 500
 
+_AUTH_REFUSALS: dict[int, str] = {HTTPStatus.UNAUTHORIZED: "unauthenticated", HTTPStatus.FORBIDDEN: "forbidden"}
 _SERVERS_OWN = frozenset({"/livez", "/readyz", "/healthz", "/schema.json"})
 
 
@@ -113,7 +115,7 @@ class _Request:
         seconds = self._clock() - self._since
         status, outcome = self._ended(error)
         route, method = _route(self._scope), _method(self._scope)
-        self._telemetry.metrics.answered(route, method, f"{status // 100}xx", seconds)
+        self._count(route, method, status, seconds)
         line = {"route": route, "method": method, "status": status, "duration_ms": round(seconds * 1000, 2)}
         line["key_id"] = self._state.get("key_id")
         if outcome != "answered":
@@ -124,6 +126,14 @@ class _Request:
         say("request", **line)
         if self._span:
             self._span.tell(route=route, method=method, status=status, request_id=self._state.get("request_id"))
+
+    def _count(self, route: str, method: str, status: int, seconds: float) -> None:
+        metrics = self._telemetry.metrics
+        metrics.answered(route, method, f"{status // 100}xx", seconds)
+        if status in _AUTH_REFUSALS:
+            metrics.auth_refused(_AUTH_REFUSALS[status])
+        elif status == HTTPStatus.TOO_MANY_REQUESTS:
+            metrics.rate_limited(route)
 
     def _ended(self, error: BaseException | None) -> tuple[int, str]:
         """Return the status, and how the request ended."""

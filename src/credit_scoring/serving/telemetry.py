@@ -41,7 +41,7 @@ def open_telemetry(server_pid: int) -> Telemetry:
     configure_logs()
     tracing = Tracing() if is_wanted(os.environ) else None
     metrics = ServiceMetrics(take_slot(server_pid), tracing.stage if tracing else None)
-    return Telemetry(logger(), metrics, tracing)
+    return Telemetry(logger().bind(), metrics, tracing)
 
 
 def private_telemetry() -> Telemetry:

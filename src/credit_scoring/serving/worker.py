@@ -25,8 +25,8 @@ SERVER_PID = "CREDIT_SERVER_PID"
 """Set by the server for its workers, never by people: the process without which a worker has no reason to be."""
 
 LOOK_EVERY_S = 0.5
-GRACE_S = 15.0
-"""How long requests in hand may take after the server is gone; longer than any deadline of theirs."""
+GRACE_S = 60.0
+"""How long requests in hand may take after the server is gone; longer than any deadline. The port is free at once."""
 
 _NOT_FOR_SCORES = ("sklearn", "pandas")
 
@@ -49,10 +49,10 @@ class Worker:
         """Load everything; afterwards it is ready, or the log says why it is not."""
         if self._server_pid is not None:
             end_with(self._server_pid)
+        import_without(_NOT_FOR_SCORES, "xgboost")
         from credit_scoring.serving.telemetry import open_telemetry  # noqa: PLC0415 - not in the server's process
 
         self.telemetry = open_telemetry(self._server_pid or os.getpid())
-        import_without(_NOT_FOR_SCORES, "xgboost")
         from credit_scoring.serving.bootstrap import DecisionService  # noqa: PLC0415 - not in the server's process
 
         self._service = DecisionService(self._stage, self.telemetry)
