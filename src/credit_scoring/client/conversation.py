@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TypeAlias, TypeVar
@@ -54,10 +54,10 @@ class Attempt:
 
     method: str
     path: str
-    params: dict[str, str]
-    content: bytes | None
-    headers: dict[str, str]
     timeout_s: float
+    headers: dict[str, str]
+    params: dict[str, str] = field(repr=False)
+    content: bytes | None = field(repr=False)
 
     def request(self, client: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """Return what ``client`` sends."""
@@ -136,7 +136,8 @@ def _attempt_id(call_id: str, number: int) -> str:
 def _attempt(call: Call[Result], request_id: str, timeout_s: float) -> Attempt:
     own = {REQUEST_ID: request_id} | ({} if call.content is None else {"Content-Type": "application/json"})
     headers = own | dict(call.headers)
-    return Attempt(call.method, call.path, dict(call.params), call.content, headers, max(timeout_s, _LEAST_TIMEOUT_S))
+    timeout_s = max(timeout_s, _LEAST_TIMEOUT_S)
+    return Attempt(call.method, call.path, timeout_s, headers, dict(call.params), call.content)
 
 
 def _judged(outcome: Outcome, now: Callable[[], datetime]) -> httpx.Response | _Failure:
