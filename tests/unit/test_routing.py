@@ -197,7 +197,7 @@ REFUSED = {
     "share as truth": ({"strategy": "sticky_split", "challenger_share": True}, "valid number"),
     "no share": ({"strategy": "sticky_split"}, "Field required"),
     "share in the shadow": ({"strategy": "shadow", "challenger_share": 0.1}, "Extra inputs"),
-    "no steps": ({"strategy": "scheduled_ramp", "steps": []}, "at least 1"),
+    "no steps": ({"strategy": "scheduled_ramp", "steps": []}, "at least one step"),
     "a falling share": (
         {
             "strategy": "scheduled_ramp",

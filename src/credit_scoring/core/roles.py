@@ -72,10 +72,12 @@ class ScheduledRampRouting(_Frozen):
     """The challenger's share grows by the calendar; before the first step it decides nothing."""
 
     strategy: Literal["scheduled_ramp"]
-    steps: tuple[RampStep, ...] = Field(min_length=1)
+    steps: tuple[RampStep, ...]
 
     @model_validator(mode="after")
     def _rises(self) -> "ScheduledRampRouting":
+        if not self.steps:
+            raise ValueError("'steps' needs at least one step, a day and a share")
         for earlier, later in pairwise(self.steps):
             if later.starts_on <= earlier.starts_on:
                 raise ValueError(f"'steps' must be in order of their days, but {later.starts_on} is not later")

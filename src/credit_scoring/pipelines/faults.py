@@ -16,6 +16,11 @@ from credit_scoring.core.errors import CreditScoringError
 
 _WRITE_AGAIN = "run the pipeline that writes it ('kedro run' runs all in order)"
 _LONGEST = 400
+_NAMES_KIND = re.compile(
+    r"^(fit|routing)\.(?:scorecard|boosted_trees|champion_only|shadow|sticky_split|scheduled_ramp)(\.|$)"
+)
+_NO_KIND = re.compile(r"Unable to extract tag using discriminator '(\w+)'")
+_UNKNOWN_KIND = re.compile(r"Input tag '(.*)' found using '(\w+)' does not match any of the expected tags:")
 _CHECKS_OPTIONS = ("kedro.framework.session", "kedro.pipeline.pipeline", "kedro.config")
 """Where Kedro raises a bare ValueError about what its user gave: names of pipelines, nodes, tags, keys."""
 
@@ -95,12 +100,13 @@ def _parameter_faults(text: str) -> str:
             if not found[2].startswith("Failed to instantiate"):
                 faults.append(f"'{found[1]}': {found[2]}")
         elif not line.startswith(" "):
-            # The options of a fit depend on its algorithm, which Pydantic therefore puts into the path.
-            field = re.sub(r"^fit\.(scorecard|boosted_trees)(\.|$)", r"fit\2", line.strip())
+            # Options depend on an algorithm or a strategy, which Pydantic therefore puts into the path.
+            field = _NAMES_KIND.sub(r"\1\2", line.strip())
         elif "[type=" in line:
             message, _, rest = line.strip().partition(" [type=")
             given = rest.partition("input_value=")[2].rpartition(", input_type=")[0]
             worded = message.replace("Extra inputs are not permitted", "no such parameter")
+            worded = _NO_KIND.sub(r"needs '\1'", _UNKNOWN_KIND.sub(r"there is no \2 '\1'; there are:", worded))
             faults.append(f"'{groups[-1]}.{field}': {worded} (given: {given})")
     return f"A parameter is not as declared; correct it in {_holders(groups)} or --params.\n" + "\n".join(faults)
 
