@@ -7,9 +7,12 @@ import pytest
 from loans import DECLARATION
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from credit_scoring.core.callers import Caller
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.serving.schemas import application_body, example_body, to_application
+from credit_scoring.serving.problems import RefusedBodyError
+from credit_scoring.serving.schemas import Sender, application_body, example_body, to_application
 
+SENDER = Sender(Caller("key", "lender", "ana", frozenset(["decide"])), "request-1")
 LOANS = Portfolio.model_validate(DECLARATION)
 BODY: type[BaseModel] = application_body(LOANS, LOANS)
 FIELDS = {
@@ -38,7 +41,7 @@ def faults(sent: dict[str, Any]) -> list[str]:
 
 
 def test_a_whole_request_is_taken_with_knowledge_times():
-    application = to_application(BODY.model_validate(body()), body(), "r")
+    application = to_application(BODY.model_validate(body()), body(), SENDER)
     assert application.inline is not None
     assert dict(application.inline.fields) == FIELDS
     (event,) = application.inline.events["movements"]
@@ -94,3 +97,18 @@ def test_the_schema_tells_dates_and_codes():
     fields = BODY.model_json_schema()["$defs"]["ApplicationFields"]["properties"]
     assert "date" in str(fields["customer_since"])
     assert "no record" in str(fields["score"])
+
+
+def test_an_event_that_was_known_before_it_occurred_is_refused():
+    sent = body(movement={"occurred_at": "2020-01-03T00:00:01Z"})
+    with pytest.raises(RefusedBodyError) as refused:
+        to_application(BODY.model_validate(sent), sent, SENDER)
+    assert (refused.value.code, [fault.pointer for fault in refused.value.faults]) == (
+        "invalid_application",
+        ["/events/movements/0/known_at"],
+    )
+
+
+def test_an_event_may_be_known_when_it_occurs():
+    sent = body(movement={"occurred_at": "2020-01-03T00:00:00Z"})
+    assert to_application(BODY.model_validate(sent), sent, SENDER).inline is not None

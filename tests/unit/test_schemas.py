@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from service_package import body
 
+from credit_scoring.core.callers import Caller
 from credit_scoring.core.errors import InvalidApplicationError
 from credit_scoring.core.portfolio import Column, Portfolio
 from credit_scoring.serving.http_errors import invalid_body, pointer
-from credit_scoring.serving.schemas import application_body, example_body, to_application
+from credit_scoring.serving.schemas import Sender, application_body, example_body, to_application
+
+SENDER = Sender(Caller("key", "lender", "ana", frozenset(["decide"])), "request-1")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +117,7 @@ def test_many_faults_are_told_at_once_but_not_without_end(model):
 
 
 def test_a_sane_body_becomes_facts_in_the_order_received(model):
-    checked = to_application(model.model_validate_json(json.dumps(body(as_of="2005-10-01T08:00:00+08:00"))), {}, "r")
+    checked = to_application(model.model_validate_json(json.dumps(body(as_of="2005-10-01T08:00:00+08:00"))), {}, SENDER)
     assert checked.as_of == datetime(2005, 10, 1, tzinfo=UTC)
     assert checked.inline.fields == {"limit_twd": 90_000, "education": "university"}
     assert [event.event_number for event in checked.inline.events["statements"]] == list(range(6))
@@ -123,14 +126,14 @@ def test_a_sane_body_becomes_facts_in_the_order_received(model):
 
 def test_no_table_is_unknown_and_an_empty_one_holds_nothing(model):
     for events, expected in (({}, {}), ({"statements": []}, {"statements": []})):
-        checked = to_application(model.model_validate_json(json.dumps(body(events=events))), {}, "r")
+        checked = to_application(model.model_validate_json(json.dumps(body(events=events))), {}, SENDER)
         assert checked.inline.events == expected
 
 
 def test_events_without_the_application_are_refused(model):
     checked = model.model_validate_json(json.dumps(without(body(), "application")))
     with pytest.raises(InvalidApplicationError) as refused:
-        to_application(checked, {}, "r")
+        to_application(checked, {}, SENDER)
     assert refused.value.pointer == "/application"
 
 
@@ -168,7 +171,7 @@ def test_a_nullable_column_may_be_null_or_absent(taiwan):
     applicants = taiwan.applicants.model_copy(update={"columns": columns})
     model = application_body(*[changed(taiwan, applicants=applicants)] * 2)
     for content in (application(limit_twd=None), without(body(), "application", "limit_twd")):
-        checked = to_application(model.model_validate_json(json.dumps(content)), {}, "r")
+        checked = to_application(model.model_validate_json(json.dumps(content)), {}, SENDER)
         assert checked.inline.fields.get("limit_twd") is None
 
 
@@ -181,5 +184,5 @@ def test_a_column_may_have_any_word_as_its_name(taiwan, word):
     columns = taiwan.applicants.columns | {word: Column(type="integer")}
     applicants = taiwan.applicants.model_copy(update={"columns": columns})
     model = application_body(*[changed(taiwan, applicants=applicants)] * 2)
-    checked = to_application(model.model_validate_json(json.dumps(application(**{word: 7}))), {}, "r")
+    checked = to_application(model.model_validate_json(json.dumps(application(**{word: 7}))), {}, SENDER)
     assert checked.inline.fields[word] == 7

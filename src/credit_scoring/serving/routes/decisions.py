@@ -15,7 +15,7 @@ from credit_scoring.core.records import DecisionQuery
 from credit_scoring.serving.bodies import read_body
 from credit_scoring.serving.cursors import cursor_after, place_in
 from credit_scoring.serving.decision_batches import BATCH_BODY, decide_batch, read_batch
-from credit_scoring.serving.declared_types import ID_LENGTH, Moment
+from credit_scoring.serving.declared_types import Identifier, Moment
 from credit_scoring.serving.endpoints import (
     BATCH_DEADLINE_S,
     OF_EVERY_BODY,
@@ -30,7 +30,7 @@ from credit_scoring.serving.http_errors import answer
 from credit_scoring.serving.request_bodies import RequestBodies
 from credit_scoring.serving.request_ids import request_id_of
 from credit_scoring.serving.resources import Resources
-from credit_scoring.serving.schemas import Identifier, Moment, Sender, to_application
+from credit_scoring.serving.schemas import Sender, to_application
 
 _OF_DECISIONS = ("invalid_application", "overloaded", "idempotency_key_reused", "request_in_progress")
 
