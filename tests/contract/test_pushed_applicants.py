@@ -82,9 +82,13 @@ def test_an_applicant_is_new_once(stores):
 
 def test_an_applicant_who_is_pushed_for_another_tenant_is_never_seen(stores):
     stores.put("a", 5)
+    stores.load("1", NOON, {"b": 1})
     before = stores.revision()
-    assert stores.pushed.put_applicant(OTHER, "a", {"income": 7}, NOON + MINUTE)
-    assert (stores.income(), stores.income(owner=OTHER), stores.revision()) == (5, 7, before)
+    for applicant_id in ("a", "b"):
+        assert stores.pushed.put_applicant(OTHER, applicant_id, {"income": 6}, NOON + MINUTE)
+        assert not stores.pushed.put_applicant(OTHER, applicant_id, {"income": 7}, NOON + MINUTE)
+    assert (stores.income("a"), stores.income("b"), stores.revision()) == (5, 1, before)
+    assert stores.income(owner=OTHER) == 7
 
 
 def test_what_was_received_last_holds(stores):
