@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from credit_scoring.core.callers import Caller
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.serving.problems import RefusedBodyError
-from credit_scoring.serving.schemas import Sender, application_body, example_body, to_application
+from credit_scoring.serving.schemas import Sender, application_body, example_body, sent_application, to_application
 
 SENDER = Sender(Caller("key", "lender", "ana", frozenset(["decide"])), "request-1")
 LOANS = Portfolio.model_validate(DECLARATION)
@@ -102,7 +102,7 @@ def test_the_schema_tells_dates_and_codes():
 def test_an_event_that_was_known_before_it_occurred_is_refused():
     sent = body(movement={"occurred_at": "2020-01-03T00:00:01Z"})
     with pytest.raises(RefusedBodyError) as refused:
-        to_application(BODY.model_validate(sent), sent, SENDER)
+        sent_application(BODY.model_validate(sent), sent, SENDER)
     assert (refused.value.code, [fault.pointer for fault in refused.value.faults]) == (
         "invalid_application",
         ["/events/movements/0/known_at"],
@@ -111,4 +111,9 @@ def test_an_event_that_was_known_before_it_occurred_is_refused():
 
 def test_an_event_may_be_known_when_it_occurs():
     sent = body(movement={"occurred_at": "2020-01-03T00:00:00Z"})
+    assert sent_application(BODY.model_validate(sent), sent, SENDER).inline is not None
+
+
+def test_a_recorded_event_is_read_whatever_its_times():
+    sent = body(movement={"occurred_at": "2020-01-03T00:00:01Z"})
     assert to_application(BODY.model_validate(sent), sent, SENDER).inline is not None

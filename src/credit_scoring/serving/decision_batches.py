@@ -16,7 +16,7 @@ from credit_scoring.serving.decision_queue import CHUNK, DecisionQueue
 from credit_scoring.serving.endpoints import BATCH_DEADLINE_S
 from credit_scoring.serving.http_errors import invalid_body
 from credit_scoring.serving.problems import RefusedBodyError, invalid, told_of
-from credit_scoring.serving.schemas import Sender, to_application
+from credit_scoring.serving.schemas import Sender, sent_application
 from credit_scoring.usecases.applications import Application
 from credit_scoring.usecases.decide_applications import Answer
 
@@ -89,7 +89,7 @@ def _batch(content: bytes, model: type[BaseModel], sender: Sender) -> Batch:
 
 def _item(item: Any, model: type[BaseModel], sender: Sender) -> Application | CreditScoringError:
     try:
-        return to_application(model.model_validate(item), item, sender)
+        return sent_application(model.model_validate(item), item, sender)
     except ValidationError as exc:
         return invalid_body(exc)
     except CreditScoringError as exc:

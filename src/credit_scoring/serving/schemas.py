@@ -62,12 +62,24 @@ def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseMod
     )
 
 
+def sent_application(body: BaseModel, received: Json, sender: Sender) -> Application:
+    """Return a checked body that is sent now; what was recorded is read by ``to_application`` alone.
+
+    Raises:
+        InvalidApplicationError: If events came without the application's fields.
+        RefusedBodyError: If events were known before they occurred.
+    """
+    application = to_application(body, received, sender)
+    if faults := time_faults(dict(body)["events"] or {}, ("events",)):
+        raise invalid(faults)
+    return application
+
+
 def to_application(body: BaseModel, received: Json, sender: Sender) -> Application:
     """Return a checked body as the use case takes it.
 
     Raises:
         InvalidApplicationError: If events came without the application's fields.
-        RefusedBodyError: If events were known before they occurred.
     """
     content: dict[str, Any] = dict(body)
     fields, events = content["application"], content["events"]
@@ -78,8 +90,6 @@ def to_application(body: BaseModel, received: Json, sender: Sender) -> Applicati
             "'events' came without 'application'; facts come either whole from the request or from the store. "
             "Send 'application' too, or leave 'events' out.",
         )
-    if faults := time_faults(events or {}, ("events",)):
-        raise invalid(faults)
     inline = None if fields is None else Facts(fields, _events(events or {}))
     return Application(
         application_id=content["application_id"],

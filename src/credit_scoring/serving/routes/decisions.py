@@ -30,7 +30,7 @@ from credit_scoring.serving.http_errors import answer
 from credit_scoring.serving.request_bodies import RequestBodies
 from credit_scoring.serving.request_ids import request_id_of
 from credit_scoring.serving.resources import Resources
-from credit_scoring.serving.schemas import Sender, to_application
+from credit_scoring.serving.schemas import Sender, sent_application
 
 _OF_DECISIONS = ("invalid_application", "overloaded", "idempotency_key_reused", "request_in_progress")
 
@@ -60,7 +60,7 @@ def _add_deciding(app: FastAPI, resources: Resources, bodies: RequestBodies) -> 
     ) -> Response:
         checked = await read_body(request, bodies.application)
         sender = Sender(caller, request_id_of(request), idempotency_key)
-        application = to_application(checked.body, checked.received, sender)
+        application = sent_application(checked.body, checked.received, sender)
         return answer(request, await in_time(resources.queue.decide(application)))
 
     @app.post(
