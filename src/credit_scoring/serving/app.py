@@ -11,6 +11,7 @@ from credit_scoring.serving.request_bodies import RequestBodies
 from credit_scoring.serving.request_ids import RequestIds
 from credit_scoring.serving.resources import Resources
 from credit_scoring.serving.routes.decisions import add_decision_routes
+from credit_scoring.serving.routes.replays import add_replay_routes
 
 
 def create_app(resources: Resources) -> FastAPI:
@@ -30,5 +31,6 @@ def create_app(resources: Resources) -> FastAPI:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
     add_decision_routes(app, resources, bodies)
+    add_replay_routes(app, resources)
     describe(app, bodies)
     return app

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from credit_scoring.adapters.bento_package import BentoPackage, read_package
 from credit_scoring.adapters.bundle_shelf import BundleShelf, fetched_from_registry
+from credit_scoring.adapters.database.audit import AuditRepository
 from credit_scoring.adapters.database.decisions import DecisionRepository
 from credit_scoring.adapters.database.engine import absolute_url, answers, open_database
 from credit_scoring.adapters.database.facts import FactsRepository
@@ -27,12 +28,14 @@ from credit_scoring.serving.app import create_app
 from credit_scoring.serving.decision_queue import DecisionQueue
 from credit_scoring.serving.http_errors import problem
 from credit_scoring.serving.problems import Told
+from credit_scoring.serving.received_bodies import ReceivedBodies
 from credit_scoring.serving.request_ids import RequestIds
 from credit_scoring.serving.resources import Resources
 from credit_scoring.serving.telemetry import Telemetry
 from credit_scoring.usecases.decide_applications import Decider
 from credit_scoring.usecases.feature_rows import FeatureRows
 from credit_scoring.usecases.follow_roles import RolesFollower, Swap
+from credit_scoring.usecases.replay_decisions import Replayer
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +103,9 @@ class Parts:
         queue = DecisionQueue(decider.decide_many)
         self._open.callback(queue.close)
         guard = guard_of(engine, environment)
+        replayer = Replayer(AuditRepository(engine), roles, shelf.get, ReceivedBodies().read)
         self.resources = Resources(
-            package.portfolio, self._follower.assignment, guard, queue, decisions, roles, utc_now
+            package.portfolio, self._follower.assignment, guard, queue, decisions, roles, utc_now, replayer
         )
         self.app: FastAPI = create_app(self.resources)
 

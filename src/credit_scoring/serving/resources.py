@@ -9,6 +9,7 @@ from credit_scoring.ports import Clock, DecisionBook, RoleBook
 from credit_scoring.serving.admission import Guard
 from credit_scoring.serving.decision_queue import DecisionQueue
 from credit_scoring.usecases.assignment import Assignment
+from credit_scoring.usecases.replay_decisions import Replayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Resources:
     decisions: DecisionBook
     roles: RoleBook
     clock: Clock
+    replayer: Replayer
 
     def owner(self, caller: Caller) -> Owner:
         """Return whose rows the caller may see."""
