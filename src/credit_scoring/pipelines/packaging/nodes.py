@@ -20,7 +20,8 @@ def stage_bundles(portfolio: Portfolio, current_roles: Roles, registration_summa
     del registration_summary
     holders = {current_roles.holder(role).digest: current_roles.holder(role) for role in ROLES}
     files = {key: MlflowRegistry(ref.model).files(ref) for key, ref in holders.items()}
-    stage_package(STAGE, current_roles, files)
+    tags = {key: MlflowRegistry(ref.model).tags(ref) for key, ref in holders.items()}
+    stage_package(STAGE, current_roles, files, tags)
     return {"bento_name": model_name(portfolio.name), "bundles": sorted(holders)}
 
 

@@ -14,15 +14,13 @@ from credit_scoring.adapters.model_registry import Candidate, MlflowRegistry
 from credit_scoring.core.bundles import digest, to_files
 from credit_scoring.core.errors import RegistryError
 from credit_scoring.core.golden import golden_points
+from credit_scoring.core.model_cards import GOLDEN_POINTS, HOLDOUT_FIGURES
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles, Routing, model_name
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.environment import Environment
 from credit_scoring.hooks import git_commit
 from credit_scoring.ports import RoleBook
-
-SHOWN = ("auc_roc", "gini", "ks", "brier", "calibration_slope")
-"""Holdout figures that travel with a registered version as tags."""
 
 
 class FirstRoles(BaseModel):
@@ -80,7 +78,7 @@ def register_candidates(
     return {
         "registered": {name: ref.model_dump(mode="json") for name, ref in refs.items()},
         "roles": roles.model_dump(mode="json"),
-        "figures": {role: {tag: registry.tags(roles.holder(role))[tag] for tag in SHOWN} for role in ROLES},
+        "figures": {role: {tag: registry.tags(roles.holder(role))[tag] for tag in HOLDOUT_FIGURES} for role in ROLES},
     }
 
 
@@ -126,7 +124,7 @@ def _candidate(
         "algorithm": bundle.classifier.algorithm,
         "dataset_version": training["dataset_version"],
         "feature_set": bundle.plan.version,
-        "golden_points": repr(golden_points(bundle)),
+        GOLDEN_POINTS: repr(golden_points(bundle)),
         **{figure: f"{value:.6g}" for figure, value in figures.items()},
     }
     description = (
