@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match
 
 from credit_scoring.api.problems import Fault
 from credit_scoring.core.errors import CreditScoringError, InvalidApplicationError
@@ -133,7 +134,16 @@ def _wording(code: str, message: str) -> str:
 def _http_exception(request: Request, exc: HTTPException) -> JSONResponse:
     status = HTTPStatus(exc.status_code)
     detail = _DETAIL.get(status, f"{status.description or status.phrase}.")
-    return problem(request, Told(status.name.lower(), detail, headers=dict(exc.headers or {})))
+    headers = dict(exc.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return problem(request, Told(status.name.lower(), detail, headers=headers))
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Methods of all routes of the path; the router names those of the first alone."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()} - {"HEAD"})
 
 
 def _invalid_parameters(request: Request, exc: RequestValidationError) -> JSONResponse:
