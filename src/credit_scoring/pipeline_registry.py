@@ -2,7 +2,17 @@
 
 from kedro.pipeline import Pipeline
 
-from credit_scoring.pipelines import evaluation, features, ingestion, monitoring, packaging, registration, training
+from credit_scoring.pipelines import (
+    batch_decisions,
+    evaluation,
+    features,
+    ingestion,
+    materialization,
+    monitoring,
+    packaging,
+    registration,
+    training,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -15,4 +25,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "registration": registration.create_pipeline(),
         "packaging": packaging.create_pipeline(),
     }
-    return {"__default__": sum(steps.values(), Pipeline([])), **steps, "monitoring": monitoring.create_pipeline()}
+    afterwards = {
+        "materialization": materialization.create_pipeline(),
+        "batch_decisions": batch_decisions.create_pipeline(),
+        "monitoring": monitoring.create_pipeline(),
+    }
+    return {"__default__": sum(steps.values(), Pipeline([])), **steps, **afterwards}
