@@ -393,6 +393,13 @@ def test_an_issuer_that_answers_rubbish_counts_as_down(issuer, change):
     assert "/elsewhere" not in issuer.asked
 
 
+def test_keys_are_not_fetched_where_they_could_be_changed_on_the_way(issuer):
+    issuer.discovery["jwks_uri"] = issuer.url.replace("127.0.0.1", "0.0.0.0") + "/keys"  # noqa: S104 - reaches the server
+    with pytest.raises(IssuerUnavailableError):
+        Checking(issuer)(token(issuer))
+    assert issuer.asked == ["/.well-known/openid-configuration"]
+
+
 def test_one_broken_key_does_not_spoil_the_others(issuer):
     issuer.keys = [{"kty": "RSA", "n": "!", "e": "!", "kid": "broken"}, {"kty": "XX"}, *issuer.keys]
     assert Checking(issuer)(token(issuer)) is not None
