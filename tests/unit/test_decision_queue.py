@@ -9,6 +9,7 @@ from service_package import application
 from credit_scoring.core.errors import OverloadedError, RecordsError, UnknownApplicantError
 from credit_scoring.serving import decision_queue
 from credit_scoring.serving.decision_queue import DecisionQueue
+from credit_scoring.serving.telemetry import private_telemetry
 
 
 class Recorder:
@@ -42,7 +43,7 @@ async def gathered(queue: DecisionQueue, recorder: Recorder, ids: Sequence[str])
 
 def test_requests_that_wait_are_decided_together_in_order():
     recorder = Recorder()
-    queue = DecisionQueue(recorder)
+    queue = DecisionQueue(recorder, private_telemetry())
     ids = [f"a{number}" for number in range(10)]
     assert asyncio.run(gathered(queue, recorder, ids)) == ids
     assert recorder.turns == [ids[:1], ids[1:]]
@@ -52,7 +53,7 @@ def test_requests_that_wait_are_decided_together_in_order():
 def test_a_turn_is_no_larger_than_it_may_be(monkeypatch):
     monkeypatch.setattr(decision_queue, "LARGEST_TURN", 4)
     recorder = Recorder()
-    queue = DecisionQueue(recorder)
+    queue = DecisionQueue(recorder, private_telemetry())
     ids = [f"a{number}" for number in range(10)]
     assert asyncio.run(gathered(queue, recorder, ids)) == ids
     assert [len(turn) for turn in recorder.turns] == [1, 4, 4, 1]
@@ -61,7 +62,7 @@ def test_a_turn_is_no_larger_than_it_may_be(monkeypatch):
 
 def test_an_error_reaches_the_request_it_belongs_to():
     recorder = Recorder({"a1": UnknownApplicantError()})
-    queue = DecisionQueue(recorder)
+    queue = DecisionQueue(recorder, private_telemetry())
     answers = asyncio.run(gathered(queue, recorder, ["a0", "a1", "a2"]))
     assert (answers[0], answers[2]) == ("a0", "a2")
     assert isinstance(answers[1], UnknownApplicantError)
@@ -71,7 +72,7 @@ def test_an_error_reaches_the_request_it_belongs_to():
 @pytest.mark.parametrize("failure", [RecordsError("down"), ZeroDivisionError()], ids=["known", "unforeseen"])
 def test_an_error_of_the_whole_turn_reaches_everybody_in_it_and_the_next_turn_is_decided(failure):
     recorder = Recorder({"whole": failure})
-    queue = DecisionQueue(recorder)
+    queue = DecisionQueue(recorder, private_telemetry())
     answers = asyncio.run(gathered(queue, recorder, ["a0", "a1"]))
     assert answers == [failure, failure]
     queue.close()
@@ -80,7 +81,7 @@ def test_an_error_of_the_whole_turn_reaches_everybody_in_it_and_the_next_turn_is
 def test_more_than_may_wait_are_refused_at_once(monkeypatch):
     monkeypatch.setattr(decision_queue, "MOST_WAITING", 2)
     recorder = Recorder()
-    queue = DecisionQueue(recorder)
+    queue = DecisionQueue(recorder, private_telemetry())
     answers = asyncio.run(gathered(queue, recorder, ["a0", "a1", "a2", "a3"]))
     assert answers[:3] == ["a0", "a1", "a2"]
     assert isinstance(answers[3], OverloadedError)
@@ -89,7 +90,7 @@ def test_more_than_may_wait_are_refused_at_once(monkeypatch):
 
 def test_who_gave_up_waiting_is_not_decided():
     recorder = Recorder()
-    queue = DecisionQueue(recorder)
+    queue = DecisionQueue(recorder, private_telemetry())
 
     async def one_gives_up() -> Any:
         first = asyncio.create_task(queue.decide(application("a0")))
@@ -109,7 +110,7 @@ def test_who_gave_up_waiting_is_not_decided():
 
 def test_single_requests_are_decided_between_the_chunks_of_a_batch():
     recorder = Recorder()
-    queue = DecisionQueue(recorder)
+    queue = DecisionQueue(recorder, private_telemetry())
 
     async def both() -> None:
         chunks = [asyncio.create_task(queue.decide_chunk([application(f"c{number}")])) for number in range(3)]

@@ -10,9 +10,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
 
 from credit_scoring.api.decisions import Decision
 from credit_scoring.core.errors import CreditScoringError, OverloadedError
+from credit_scoring.serving.telemetry import Telemetry
 from credit_scoring.usecases.applications import Application
 from credit_scoring.usecases.decide_applications import Answer
 
@@ -26,15 +29,20 @@ MOST_WAITING = 2_000
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
+    """Applications of one request; ``mark`` is its place in a trace, ``since_s`` when it came."""
+
     applications: Sequence[Application]
     answers: "asyncio.Future[list[Answer]]"
+    mark: Any
+    since_s: float
 
 
 class DecisionQueue:
     """Passes applications to ``decide_many`` in turns; for one event loop."""
 
-    def __init__(self, decide_many: Callable[[Sequence[Application]], list[Answer]]) -> None:
+    def __init__(self, decide_many: Callable[[Sequence[Application]], list[Answer]], telemetry: Telemetry) -> None:
         self._decide_many = decide_many
+        self._telemetry = telemetry
         self._singles: deque[_Waiting] = deque()
         self._chunks: deque[_Waiting] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decisions")
@@ -71,8 +79,10 @@ class DecisionQueue:
     async def _answers(self, applications: Sequence[Application], queue: deque[_Waiting]) -> list[Answer]:
         if self.depth >= MOST_WAITING:
             raise OverloadedError("More requests wait than can be answered in time. Send the same again later.")
-        waiting = _Waiting(applications, asyncio.get_running_loop().create_future())
+        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(applications, future, self._telemetry.mark(), perf_counter())
         queue.append(waiting)
+        self._telemetry.metrics.queue_depth(self.depth)
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work())
         return await waiting.answers
@@ -85,17 +95,26 @@ class DecisionQueue:
             take_chunk = bool(self._chunks) and (chunk_is_next or not self._singles)
             turn = self._taken(self._chunks, 1) if take_chunk else self._taken(self._singles, LARGEST_TURN)
             chunk_is_next = not take_chunk
-            applications = [application for waiting in turn for application in waiting.applications]
-            if applications:
-                work = loop.run_in_executor(self._thread, self._decide_many, applications)
+            if turn:
+                work = loop.run_in_executor(self._thread, self._decided, turn)
                 [found] = await asyncio.gather(work, return_exceptions=True)
                 _hand_out(turn, found)
 
-    @staticmethod
-    def _taken(queue: deque[_Waiting], most: int) -> list[_Waiting]:
+    def _decided(self, turn: Sequence[_Waiting]) -> list[Answer]:
+        applications = [application for waiting in turn for application in waiting.applications]
+        with self._telemetry.turn([waiting.mark for waiting in turn]):
+            return self._decide_many(applications)
+
+    def _taken(self, queue: deque[_Waiting], most: int) -> list[_Waiting]:
         """Take those who still wait; whoever gave up is not decided."""
         taken = [queue.popleft() for _ in range(min(most, len(queue)))]
-        return [waiting for waiting in taken if not waiting.answers.done()]
+        turn = [waiting for waiting in taken if not waiting.answers.done()]
+        metrics, now_s = self._telemetry.metrics, perf_counter()
+        for waiting in turn:
+            metrics.waited(now_s - waiting.since_s)
+        metrics.turn(sum(len(waiting.applications) for waiting in turn))
+        metrics.queue_depth(self.depth)
+        return turn
 
 
 def _hand_out(turn: Sequence[_Waiting], found: list[Answer] | BaseException) -> None:
