@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from credit_scoring.console.audit_commands import audit_app
 from credit_scoring.core.errors import CreditScoringError
 
 
@@ -30,6 +31,7 @@ quarantine_app = typer.Typer(no_args_is_help=True, help="Received rows that brok
 app.add_typer(quarantine_app, name="quarantine")
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of the API.")
 app.add_typer(keys_app, name="keys")
+app.add_typer(audit_app, name="audit")
 
 PortfolioName = Annotated[str, typer.Option("--portfolio", help="Name of the portfolio: a directory of conf/.")]
 
