@@ -47,6 +47,11 @@ class Checkout:
         assert told.returncode == 0, told.stderr
         return told.stdout
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """Headers with the development key, once it was served."""
+        return {"Authorization": f"Bearer {(self.root / 'data/development.key').read_text().strip()}"}
+
     @contextmanager
     def served(self, portfolio: str) -> Iterator[int]:
         """The port on which what ``make serve`` starts is ready."""

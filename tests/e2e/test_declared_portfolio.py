@@ -57,7 +57,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="module")
 def service(checkout: Checkout) -> Iterator[httpx.Client]:
-    with checkout.served("loans") as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+    with (
+        checkout.served("loans") as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=checkout.authorization, timeout=20) as client,
+    ):
         yield client
 
 
@@ -70,7 +73,7 @@ def record(service: httpx.Client, **body: Any) -> dict[str, Any]:
 
 
 def features(decided: dict[str, Any]) -> dict[str, float | None]:
-    values: dict[str, float | None] = decided["feature_values"][decided["feature_set"]]
+    values: dict[str, float | None] = decided["features"][decided["feature_set"]]["values"]
     return values
 
 

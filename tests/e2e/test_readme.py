@@ -58,11 +58,11 @@ def test_the_request_of_the_readme_gets_the_answer_that_it_shows(port: int, chec
     agree("answer", json.dumps({name: shown.get(name, value) for name, value in answer.items()}, indent=4), request)
 
 
-def test_an_applicant_of_the_portfolio_needs_no_fields(port: int):
-    body = {"application_id": "loan-2", "applicant_id": "4711"}
-    answer = httpx.post(f"http://127.0.0.1:{port}/v1/decisions", json=body, timeout=10).json()
-    assert answer["features_from"] == "store"
-    read = httpx.get(f"http://127.0.0.1:{port}/v1/decisions/{answer['decision_id']}", timeout=10).json()
+def test_an_applicant_of_the_portfolio_needs_no_fields(port: int, checkout: Checkout):
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=checkout.authorization, timeout=10) as client:
+        answer = client.post("/v1/decisions", json={"application_id": "loan-2", "applicant_id": "4711"}).json()
+        assert answer["features_from"] == "store"
+        read = client.get(f"/v1/decisions/{answer['decision_id']}").json()
     assert answer.items() <= read.items()
 
 
