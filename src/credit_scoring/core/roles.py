@@ -9,6 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from credit_scoring.api.decisions import Role
 
 ROLES: tuple[Role, Role] = ("champion", "challenger")
+SEEDED = "seed"
+"""Cause of a portfolio's first row."""
+
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 """A share of applicants; text and true or false are no numbers, whatever they could be read as."""
 

@@ -36,3 +36,8 @@ class Assignment:
     def portfolio(self) -> Portfolio:
         """The champion's declaration, by which moments are truncated."""
         return self.models["champion"].bundle.portfolio
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version in each role."""
+        return {role: model.ref.version for role, model in self.models.items()}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
@@ -11,12 +12,9 @@ from credit_scoring.adapters.database import schema
 from credit_scoring.adapters.database.engine import writing
 from credit_scoring.adapters.database.failures import told_as_records_error
 from credit_scoring.core.clocks import utc_now
-from credit_scoring.core.errors import StaleRolesError
-from credit_scoring.core.roles import Roles, RolesRow
+from credit_scoring.core.errors import RegistryError, StaleRolesError
+from credit_scoring.core.roles import SEEDED, Roles, RolesRow
 from credit_scoring.ports import Clock
-
-SEEDED = "seed"
-"""Cause of a portfolio's first row."""
 
 _table = schema.roles
 
@@ -77,7 +75,13 @@ def _newest(connection: Connection, portfolio: str, conditions: Sequence[ColumnE
     found = connection.execute(newest.limit(1)).one_or_none()
     if found is None:
         return None
-    roles = Roles.model_validate(found.roles)
+    try:
+        roles = Roles.model_validate(found.roles)
+    except ValidationError as exc:
+        raise RegistryError(
+            f"Row {found.sequence} of the roles of '{portfolio}' says what this version of the project does not know. "
+            f"Install the version that wrote it."
+        ) from exc
     return RolesRow(sequence=found.sequence, recorded_at=found.recorded_at, cause=found.cause, roles=roles)
 
 
