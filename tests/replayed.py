@@ -1,21 +1,39 @@
 """What the tests of replays and audits share: decisions under roles on record, and where they are replayed from."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from service_package import NOW, SALT, body, bundle_ref, decider
+from service_package import NOW, SALT, body, bundle_ref, decider, facts
 
+from credit_scoring.adapters.database.roles import RoleRepository
+from credit_scoring.adapters.feature_cache.in_process import InProcessFeatureCache
+from credit_scoring.adapters.memory_decisions import InMemoryDecisionBook
+from credit_scoring.adapters.memory_facts import InMemoryFactsStore
 from credit_scoring.api.decisions import Role
 from credit_scoring.core.audit import Chained, Entry, Head
+from credit_scoring.core.cached_features import Lifetime
 from credit_scoring.core.callers import Caller
 from credit_scoring.core.chains import GENESIS, link
 from credit_scoring.core.errors import RegistryError
 from credit_scoring.core.features.feature_set import FeatureSet
-from credit_scoring.core.owners import Owner
+from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.records import DecisionRecord, content_of
-from credit_scoring.core.roles import BundleRef, Experiment, Roles, RolesRow, Routing, StickySplitRouting
+from credit_scoring.core.records import DecisionQuery, DecisionRecord, content_of
+from credit_scoring.core.roles import (
+    BundleRef,
+    ChampionOnlyRouting,
+    Experiment,
+    RampStep,
+    Roles,
+    RolesRow,
+    Routing,
+    ScheduledRampRouting,
+    ShadowRouting,
+    StickySplitRouting,
+)
 from credit_scoring.core.routing import strategy_of
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.core.training.candidates import fit_candidate
@@ -31,15 +49,28 @@ from credit_scoring.usecases.replay_decisions import Replayer
 OWNER = Owner("default", "taiwan_cards")
 Models = Mapping[Role, ModelBundle]
 HALF = StickySplitRouting(challenger_share=0.5)
+ROUTINGS: Mapping[str, Routing] = {
+    "split": HALF,
+    "shadow": ShadowRouting(strategy="shadow"),
+    "champion_only": ChampionOnlyRouting(strategy="champion_only"),
+    "ramp": ScheduledRampRouting(
+        strategy="scheduled_ramp", steps=(RampStep(starts_on=date(2026, 1, 1), challenger_share=0.5),)
+    ),
+}
 
 
 class History:
-    """A roles' history, and all bundles that ever were in it; what has no row cannot be fetched either."""
+    """A roles' history, on record in ``book`` if given, and all bundles that ever were in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, book: RoleRepository | None = None) -> None:
+        self._book = book
         self.rows: list[RolesRow] = []
         self.bundles: dict[str, ModelBundle] = {}
         self.fetched: list[BundleRef] = []
+
+    @property
+    def newest(self) -> Roles:
+        return self.rows[-1].roles
 
     def assign(self, models: Models, routing: Routing = HALF) -> Assignment:
         """Give the roles to other models, from now on."""
@@ -47,6 +78,8 @@ class History:
         refs = {role: bundle_ref(bundle, first + place) for place, (role, bundle) in enumerate(models.items())}
         experiment = Experiment(id="experiment-1", salt=SALT, routing=routing)
         roles = Roles(champion=refs["champion"], challenger=refs["challenger"], experiment=experiment)
+        if self._book is not None:
+            self._book.append(OWNER.portfolio, len(self.rows), roles, "test")
         self.rows.append(RolesRow(sequence=len(self.rows) + 1, recorded_at=NOW, cause="test", roles=roles))
         self.bundles |= {refs[role].digest: bundle for role, bundle in models.items()}
         held = {role: RoleModel(refs[role], bundle) for role, bundle in models.items()}
@@ -118,6 +151,32 @@ def sent(assignment: Assignment, application_id: str, **changes: Any) -> Applica
     declared = [assignment.models[role].bundle.portfolio for role in ("champion", "challenger")]
     checked = application_body(*declared).model_validate(content)
     return to_application(checked, content, Sender(Caller("key-1", OWNER.tenant, "ana", frozenset()), "request-1"))
+
+
+def every_kind(history: History, models: Models, newer: ModelBundle) -> list[DecisionRecord]:
+    """Records of every strategy and every source of features, of a failing challenger, of a batch and of a new plan."""
+    counted = iter(range(1_000))
+    surroundings: dict[str, Any] = {
+        "decisions": InMemoryDecisionBook(lambda: NOW),
+        "new_id": lambda: f"decision-{next(counted):03}",
+        "facts": InMemoryFactsStore({Applicant(OWNER, "stored"): facts()}),
+        "cache": InProcessFeatureCache(Lifetime(timedelta(hours=1)), lambda: NOW),
+    }
+    for name, routing in ROUTINGS.items():
+        held = history.assign(models, routing)
+        one = deciding(held, **surroundings)
+        one.decide_many([sent(held, f"{name}-{number}", applicant_id=f"{name}-{number}") for number in range(6)])
+    for name in ("from-store", "from-cache"):
+        one.decide(sent(held, name, applicant_id="stored", application=None, events=None))
+    batch = [sent(held, f"batch:{n}", applicant_id="stored", application=None, events=None) for n in range(3)]
+    one.decide_many([replace(row, key_id=None, request_id="batch:b") for row in batch])
+    held = history.assign(models, HALF)
+    late = deciding(held, **surroundings, challenger_budget_s=lambda _applications: -1.0)
+    late.decide_many([sent(held, f"late-{number}", applicant_id=f"late-{number}") for number in range(6)])
+    held = history.assign({"champion": models["champion"], "challenger": newer}, HALF)
+    deciding(held, **surroundings).decide_many([sent(held, f"newer-{n}", applicant_id=f"n-{n}") for n in range(6)])
+    history.assign({"champion": models["challenger"], "challenger": newer})
+    return list(reversed(surroundings["decisions"].find(OWNER, DecisionQuery(limit=1_000))))
 
 
 def with_other_features(development: Development) -> ModelBundle:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from replayed import HALF, OWNER, History, Stored, deciding, sent, with_other_features
+from replayed import HALF, OWNER, ROUTINGS, History, Stored, deciding, sent, with_other_features
 from service_package import NOW, facts
 
 from credit_scoring.adapters.memory_facts import InMemoryFactsStore
@@ -13,7 +13,7 @@ from credit_scoring.core.decisions import band, recommendation
 from credit_scoring.core.errors import DamagedRecordError, RegistryError, UnknownDecisionError
 from credit_scoring.core.owners import Applicant
 from credit_scoring.core.records import DecisionQuery, DecisionRecord
-from credit_scoring.core.roles import ChampionOnlyRouting, RampStep, ScheduledRampRouting, ShadowRouting
+from credit_scoring.core.roles import ChampionOnlyRouting
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.core.training.development import Development
 
@@ -56,15 +56,7 @@ def changed(record: DecisionRecord, **answer: Any) -> DecisionRecord:
     return replace(record, answer=record.answer.model_copy(update=answer))
 
 
-ROUTINGS = [
-    HALF,
-    ShadowRouting(strategy="shadow"),
-    ChampionOnlyRouting(strategy="champion_only"),
-    ScheduledRampRouting(strategy="scheduled_ramp", steps=(RampStep(starts_on="2026-01-01", challenger_share=0.5),)),
-]
-
-
-@pytest.mark.parametrize("routing", ROUTINGS, ids=lambda routing: routing.strategy)
+@pytest.mark.parametrize("routing", ROUTINGS.values(), ids=ROUTINGS)
 def test_decisions_of_every_strategy_come_out_bit_for_bit(history, models, routing):
     records = decided_inline(history, models, routing)
     assert len(records) == len(NAMES)
