@@ -372,7 +372,7 @@ def test_an_issuer_that_hangs_holds_up_one_who_asks_and_nobody_with_a_known_key(
         {"raw": b"nonsense"},
         {"raw": b"[]"},
         {"raw": b"[" * 100_000},
-        {"raw": b" " * 600_000},
+        {"discovery": {"pad": "x" * 600_000}},
         {"status": 302},
         {"status": 404},
         {"discovery": {"issuer": "https://other.example.com"}},
