@@ -15,6 +15,7 @@ from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.pushed import Added, Lag, Message, PushedEvent, Readmitted, SetAside, Taken
 from credit_scoring.core.records import ApplicationKey, DecisionQuery, DecisionRecord
 from credit_scoring.core.roles import Roles, RolesRow
+from credit_scoring.core.timed_facts import TimedFacts
 
 
 class Clock(Protocol):
@@ -101,6 +102,14 @@ class FactsStore(Protocol):
         Fields are those received last. Events were brought by files or pushed; among those of one moment, pushed ones
         come last, in order of receipt. The revision is never newer than the facts it comes with.
         """
+        ...
+
+
+class TimedFactsStore(Protocol):
+    """What is known of an applicant, for people to read; failures are ``RecordsError``."""
+
+    def timed_facts(self, applicant: Applicant, most: int) -> TimedFacts:
+        """Return an applicant's fields, and the ``most`` newest events of each table, with their times."""
         ...
 
 

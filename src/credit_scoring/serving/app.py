@@ -10,8 +10,12 @@ from credit_scoring.serving.http_errors import add_error_handlers
 from credit_scoring.serving.request_bodies import RequestBodies
 from credit_scoring.serving.request_ids import RequestIds
 from credit_scoring.serving.resources import Resources
+from credit_scoring.serving.routes.applicants import add_applicant_routes
 from credit_scoring.serving.routes.decisions import add_decision_routes
+from credit_scoring.serving.routes.models import add_model_routes
+from credit_scoring.serving.routes.operations import add_operation_routes
 from credit_scoring.serving.routes.replays import add_replay_routes
+from credit_scoring.serving.routes.roles import add_role_routes
 
 
 def create_app(resources: Resources) -> FastAPI:
@@ -32,5 +36,9 @@ def create_app(resources: Resources) -> FastAPI:
 
     add_decision_routes(app, resources, bodies)
     add_replay_routes(app, resources)
+    add_applicant_routes(app, resources, bodies)
+    add_role_routes(app, resources)
+    add_model_routes(app, resources)
+    add_operation_routes(app, resources)
     describe(app, bodies)
     return app

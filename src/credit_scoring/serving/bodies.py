@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -10,33 +11,47 @@ from starlette.requests import ClientDisconnect, Request
 
 from credit_scoring.api.decisions import Json
 from credit_scoring.api.problems import Fault
+from credit_scoring.core.errors import InvalidApplicationError
 from credit_scoring.serving.http_errors import invalid_body
 from credit_scoring.serving.problems import RefusedBodyError
 
 LARGEST_BODY_BYTES = 2**20
+LARGEST_EVENTS_BYTES = 4 * 2**20
 LARGEST_BATCH_BYTES = 32 * 2**20
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedBody:
+class CheckedBody(Generic[Model]):
     """A body as its model, and as it was received."""
 
-    body: BaseModel
+    body: Model
     received: Json
 
 
-async def read_body(request: Request, model: type[BaseModel]) -> CheckedBody:
-    """Return the checked body of ``request``.
+async def read_body(
+    request: Request, model: type[Model], code: str = InvalidApplicationError.code
+) -> CheckedBody[Model]:
+    """Return the checked body of ``request``; faults are told under ``code``.
 
     Raises:
         RefusedBodyError: If it is too large, not JSON, or not what ``model`` takes.
     """
-    content = await content_of(request, LARGEST_BODY_BYTES)
+    return checked(await content_of(request, LARGEST_BODY_BYTES), model, code)
+
+
+def checked(content: bytes, model: type[Model], code: str) -> CheckedBody[Model]:
+    """Return a checked body; faults are told under ``code``.
+
+    Raises:
+        RefusedBodyError: If it is not JSON, or not what ``model`` takes.
+    """
     received = parsed(content)
     try:
         return CheckedBody(model.model_validate_json(content), received)
     except ValidationError as exc:
-        raise invalid_body(exc) from exc
+        raise invalid_body(exc, code) from exc
 
 
 async def content_of(request: Request, largest_bytes: int) -> bytes:

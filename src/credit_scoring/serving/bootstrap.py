@@ -11,13 +11,17 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from credit_scoring.adapters.bento_package import BentoPackage, read_package
-from credit_scoring.adapters.bundle_shelf import BundleShelf, fetched_from_registry
+from credit_scoring.adapters.bundle_shelf import BundleShelf
 from credit_scoring.adapters.database.audit import AuditRepository
 from credit_scoring.adapters.database.decisions import DecisionRepository
 from credit_scoring.adapters.database.engine import absolute_url, answers, open_database
 from credit_scoring.adapters.database.facts import FactsRepository
+from credit_scoring.adapters.database.idempotency import IdempotencyRepository
+from credit_scoring.adapters.database.pushed import PushedEventRepository
+from credit_scoring.adapters.database.pushed_applicants import PushedApplicantRepository
 from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.adapters.feature_cache.opening import open_feature_cache
+from credit_scoring.adapters.registry_fetch import fetched_from_registry
 from credit_scoring.core.cached_features import Lifetime
 from credit_scoring.core.clocks import utc_now
 from credit_scoring.core.errors import CreditScoringError
@@ -32,9 +36,10 @@ from credit_scoring.serving.received_bodies import ReceivedBodies
 from credit_scoring.serving.request_ids import RequestIds
 from credit_scoring.serving.resources import Resources
 from credit_scoring.serving.telemetry import Telemetry
-from credit_scoring.usecases.decide_applications import Decider
+from credit_scoring.usecases.decide_applications import Decider, random_id
 from credit_scoring.usecases.feature_rows import FeatureRows
 from credit_scoring.usecases.follow_roles import RolesFollower, Swap
+from credit_scoring.usecases.idempotency import RepeatedRequests
 from credit_scoring.usecases.replay_decisions import Replayer
 
 logger = logging.getLogger(__name__)
@@ -89,23 +94,38 @@ class Parts:
         """
         self._engine, self._telemetry, self._open = engine, telemetry, ExitStack()
         roles = RoleRepository(engine)
-        shelf = BundleShelf(package, fetched_from_registry)
+        shelf = BundleShelf(package, fetched_from_registry, telemetry.metrics.bundle_loaded)
         self._follower = RolesFollower(package.portfolio, roles, shelf.get, self._swapped)
         self._follower.open(package.roles)
+        telemetry.metrics.roles_followed(self._follower.assignment().versions)
         self._open.callback(self._follower.close)
-        decisions = DecisionRepository(engine)
+        decisions, facts = DecisionRepository(engine), FactsRepository(engine)
         decider = Decider(
             self._follower.assignment,
-            FeatureRows(FactsRepository(engine), self._cache(environment)),
+            FeatureRows(facts, self._cache(environment)),
             decisions,
             observer=telemetry.metrics,
         )
-        queue = DecisionQueue(decider.decide_many)
+        queue = DecisionQueue(decider.decide_many, telemetry)
         self._open.callback(queue.close)
         guard = guard_of(engine, environment)
         replayer = Replayer(AuditRepository(engine), roles, shelf.get, ReceivedBodies().read)
         self.resources = Resources(
-            package.portfolio, self._follower.assignment, guard, queue, decisions, roles, utc_now, replayer
+            package.portfolio,
+            self._follower.assignment,
+            guard,
+            queue,
+            decisions,
+            roles,
+            utc_now,
+            replayer,
+            applicants=PushedApplicantRepository(engine),
+            inbox=PushedEventRepository(engine),
+            timed_facts=facts,
+            repeated=RepeatedRequests(IdempotencyRepository(engine), utc_now, random_id),
+            loaded_models=shelf.loaded,
+            is_ready=lambda: self.is_ready,
+            metrics=telemetry.metrics.render,
         )
         self.app: FastAPI = create_app(self.resources)
 
@@ -125,6 +145,7 @@ class Parts:
 
     def _swapped(self, swap: Swap) -> None:
         self._telemetry.metrics.swapped(done=swap.failure is None)
+        self._telemetry.metrics.roles_followed(swap.versions)
 
 
 def _database_url(stage: Path) -> str:

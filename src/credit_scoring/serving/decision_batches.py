@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from credit_scoring.api.batches import MOST_APPLICATIONS, BatchResult, BatchResults
+from credit_scoring.api.decisions import Json
 from credit_scoring.api.problems import Fault
 from credit_scoring.core.errors import CreditScoringError
 from credit_scoring.serving.bodies import LARGEST_BATCH_BYTES, content_of, parsed
@@ -39,10 +41,11 @@ BATCH_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"app
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Applications of one request, or what is wrong with each; ``request_id`` is the request's."""
+    """Applications of one request, or what is wrong with each; ``received`` is its body, ``request_id`` its own."""
 
     items: Sequence[Application | CreditScoringError]
     request_id: str
+    received: Json
 
 
 async def read_batch(request: Request, model: type[BaseModel], sender: Sender) -> Batch:
@@ -68,6 +71,11 @@ async def decide_batch(batch: Batch, queue: DecisionQueue) -> BatchResults:
     return await anyio.to_thread.run_sync(_results, batch, answers)
 
 
+def is_final(results: BatchResults) -> bool:
+    """Return whether every application would be answered the same again: none failed for want of something."""
+    return all(one.problem is None or one.problem.status < HTTPStatus.INTERNAL_SERVER_ERROR for one in results.results)
+
+
 async def _decided(chunk: Sequence[Application], queue: DecisionQueue) -> list[Answer]:
     try:
         return await queue.decide_chunk(chunk)
@@ -84,7 +92,7 @@ def _batch(content: bytes, model: type[BaseModel], sender: Sender) -> Batch:
     if not 1 <= len(items) <= MOST_APPLICATIONS:
         detail = f"must have 1 to {MOST_APPLICATIONS:,} applications"
         raise invalid([Fault(pointer="/applications", code="too_long", detail=detail)], "invalid_body")
-    return Batch([_item(item, model, sender) for item in items], sender.request_id)
+    return Batch([_item(item, model, sender) for item in items], sender.request_id, given)
 
 
 def _item(item: Any, model: type[BaseModel], sender: Sender) -> Application | CreditScoringError:

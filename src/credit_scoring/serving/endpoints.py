@@ -58,10 +58,17 @@ def admitted(guard: Guard, scope: AccessScope) -> Any:
     """Return the dependency that gives the ``Caller`` of a route that asks for ``scope``."""
 
     async def admit(request: Request, _sent: Annotated[Any, Security(_BEARER, scopes=[scope])]) -> Caller:
-        route: str = request.scope["route"].path
-        return await guard.admit(request, scope, route)
+        route = route_of(request)
+        request.scope.setdefault("state", {})["route"] = route
+        return await guard.admit(request, scope, f"{request.method} {route}")
 
     return Depends(admit)
+
+
+def route_of(request: Request) -> str:
+    """Return the route of a request as the description tells it, such as ``/v1/decisions/{decision_id}``."""
+    path: str = request.scope["route"].path_format
+    return path
 
 
 def described(scope: AccessScope, summary: str, *codes: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pydantic import BaseModel
 
 from credit_scoring.core.portfolio import Portfolio
+from credit_scoring.serving.applicant_bodies import ApplicantBodies, applicant_bodies
 from credit_scoring.serving.schemas import application_body
 from credit_scoring.usecases.assignment import Assignment
 
@@ -14,7 +15,7 @@ class RequestBodies:
 
     def __init__(self, assignment: Callable[[], Assignment]) -> None:
         self._assignment = assignment
-        self._made: tuple[tuple[str, str], type[BaseModel]] | None = None
+        self._made: tuple[tuple[str, str], type[BaseModel], ApplicantBodies] | None = None
 
     @property
     def declared(self) -> tuple[Portfolio, Portfolio]:
@@ -25,13 +26,30 @@ class RequestBodies:
     @property
     def application(self) -> type[BaseModel]:
         """The body of one application."""
-        models = self._assignment().models
-        key = models["champion"].ref.digest, models["challenger"].ref.digest
-        if self._made is None or self._made[0] != key:
-            self._made = key, application_body(*self.declared)
-        return self._made[1]
+        return self._all[1]
+
+    @property
+    def applicant(self) -> ApplicantBodies:
+        """The bodies of an applicant's facts."""
+        return self._all[2]
 
     @property
     def described(self) -> Mapping[str, type[BaseModel]]:
         """Bodies by their names in the API's description."""
-        return {self.application.__name__: self.application}
+        _, application, applicant = self._all
+        return {
+            application.__name__: application,
+            "ApplicantFields": applicant.fields,
+            "ApplicantEvents": applicant.events,
+        }
+
+    @property
+    def _all(self) -> tuple[tuple[str, str], type[BaseModel], ApplicantBodies]:
+        models = self._assignment().models
+        champion, challenger = models["champion"], models["challenger"]
+        key = champion.ref.digest, challenger.ref.digest
+        made = self._made
+        if made is None or made[0] != key:
+            declared = champion.bundle.portfolio, challenger.bundle.portfolio
+            made = self._made = key, application_body(*declared), applicant_bodies(*declared)
+        return made

@@ -15,9 +15,11 @@ from credit_scoring.adapters.database.revisions import revision_text
 from credit_scoring.adapters.database.schema import applicants as applicants_table
 from credit_scoring.adapters.database.schema import events as events_table
 from credit_scoring.adapters.database.schema import loads
+from credit_scoring.adapters.database.timed_facts import timed_facts
 from credit_scoring.core.facts import Event, Facts, KnownFacts
 from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.pushed import dates_as_text
+from credit_scoring.core.timed_facts import TimedFacts
 from credit_scoring.ports import Clock
 
 T = TypeVar("T")
@@ -92,6 +94,11 @@ class FactsRepository:
         so that it would be the older one, which is harmless, without a snapshot.
         """
         return self._answered(applicants, _known_facts)
+
+    def timed_facts(self, applicant: Applicant, most: int) -> TimedFacts:
+        """See ``TimedFactsStore.timed_facts``."""
+        with told_as_records_error("reading facts"), self._reading.begin() as connection:
+            return timed_facts(connection, applicant, most)
 
     def _answered(
         self, applicants: Sequence[Applicant], of_owner: Callable[[Connection, Owner, Sequence[str]], dict[str, T]]

@@ -14,7 +14,7 @@ from credit_scoring.core.errors import UnknownDecisionError
 from credit_scoring.core.records import DecisionQuery
 from credit_scoring.serving.bodies import read_body
 from credit_scoring.serving.cursors import cursor_after, place_in
-from credit_scoring.serving.decision_batches import BATCH_BODY, decide_batch, read_batch
+from credit_scoring.serving.decision_batches import BATCH_BODY, decide_batch, is_final, read_batch
 from credit_scoring.serving.declared_types import Identifier, Moment
 from credit_scoring.serving.endpoints import (
     BATCH_DEADLINE_S,
@@ -27,6 +27,7 @@ from credit_scoring.serving.endpoints import (
     with_body,
 )
 from credit_scoring.serving.http_errors import answer
+from credit_scoring.serving.repeated_requests import REPEATABLE, Done, Repeatable, answered_once
 from credit_scoring.serving.request_bodies import RequestBodies
 from credit_scoring.serving.request_ids import request_id_of
 from credit_scoring.serving.resources import Resources
@@ -67,11 +68,19 @@ def _add_deciding(app: FastAPI, resources: Resources, bodies: RequestBodies) -> 
         "/v1/decisions/batch",
         response_model=BatchResults,
         openapi_extra=BATCH_BODY,
-        **described("decide", "Decide many applications", *OF_EVERY_BODY, "invalid_body", "overloaded"),
+        **described("decide", "Decide many applications", *OF_EVERY_BODY, *REPEATABLE, "invalid_body", "overloaded"),
     )
-    async def decide_many(request: Request, caller: Annotated[Caller, decide]) -> Response:
-        items = await read_batch(request, bodies.application, Sender(caller, request_id_of(request)))
-        return answer(request, await in_time(decide_batch(items, resources.queue), BATCH_DEADLINE_S))
+    async def decide_many(
+        request: Request, caller: Annotated[Caller, decide], idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        batch = await read_batch(request, bodies.application, Sender(caller, request_id_of(request)))
+
+        async def work() -> Done:
+            results = await in_time(decide_batch(batch, resources.queue), BATCH_DEADLINE_S)
+            return Done(answer(request, results), is_final=is_final(results))
+
+        asked = Repeatable(request, resources.owner(caller), idempotency_key, batch.received)
+        return await answered_once(asked, resources.repeated, work)
 
 
 def _add_reading(app: FastAPI, resources: Resources) -> None:
