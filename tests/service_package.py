@@ -46,9 +46,14 @@ def roles_of(champion: ModelBundle, challenger: ModelBundle, share: float = 0.1)
     return Roles(champion=bundle_ref(champion, 1), challenger=bundle_ref(challenger, 2), experiment=experiment)
 
 
-def stage(target: Path, champion: ModelBundle, challenger: ModelBundle) -> BentoPackage:
+def stage(
+    target: Path,
+    champion: ModelBundle,
+    challenger: ModelBundle,
+    tags: Mapping[str, Mapping[str, str]] | None = None,
+) -> BentoPackage:
     files = [to_files(champion), to_files(challenger)]
-    stage_package(target, roles_of(champion, challenger), {digest(own): own for own in files})
+    stage_package(target, roles_of(champion, challenger), {digest(own): own for own in files}, tags)
     return read_package(target)
 
 

@@ -281,6 +281,24 @@ class UnknownApplicantError(CreditScoringError):
         )
 
 
+class NoRolesError(CreditScoringError):
+    """No roles were given by the moment that is asked for."""
+
+    code = "no_roles"
+
+    def __init__(self) -> None:
+        super().__init__("No model held a role at that moment. Ask for a later one, or leave 'at' out.")
+
+
+class UnknownModelError(CreditScoringError):
+    """No model of this version is loaded."""
+
+    code = "unknown_model"
+
+    def __init__(self) -> None:
+        super().__init__("No model of this version is loaded here. 'GET /v1/models' lists those that are.")
+
+
 class UnknownDecisionError(CreditScoringError):
     """No decision is recorded under this id."""
 

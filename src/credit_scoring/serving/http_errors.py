@@ -72,7 +72,7 @@ _RULE_ONLY = {
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error of ``app`` with a problem."""
-    app.add_exception_handler(HTTPException, _http_exception)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, http_problem)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _invalid_parameters)  # type: ignore[arg-type]
     app.add_exception_handler(CreditScoringError, _known)  # type: ignore[arg-type]
     for error in _UNEXPECTED:
@@ -131,7 +131,8 @@ def _wording(code: str, message: str) -> str:
     return _WORDING.get(code, "is not valid")
 
 
-def _http_exception(request: Request, exc: HTTPException) -> JSONResponse:
+def http_problem(request: Request, exc: HTTPException) -> JSONResponse:
+    """Return the response that tells what the router refused."""
     status = HTTPStatus(exc.status_code)
     detail = _DETAIL.get(status, f"{status.description or status.phrase}.")
     headers = dict(exc.headers or {})
