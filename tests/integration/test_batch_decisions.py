@@ -2,23 +2,15 @@
 
 import json
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from integration.kedro_project import PORTFOLIO, ROWS, Finished, Project
+from integration.decided_project import assert_one_message, load_facts, ready, served
+from integration.kedro_project import PORTFOLIO, ROWS, Project
 from service_package import Client
-
-from credit_scoring.adapters.bento_package import read_package
-from credit_scoring.adapters.database.engine import opened
-from credit_scoring.environment import Environment
-from credit_scoring.serving.bootstrap import Parts
-from credit_scoring.serving.telemetry import private_telemetry
 
 BATCH = "--pipeline=batch_decisions"
 SAME = ("points", "points_exact", "prob_default", "band", "recommendation", "arm", "arm_probability", "decider")
@@ -29,15 +21,9 @@ def table(project: Project, portfolio: str = PORTFOLIO) -> pl.DataFrame:
     return pl.read_parquet(project.root / f"data/5_decisions/{portfolio}/batch.parquet")
 
 
-def load_facts(project: Project, portfolio: str = PORTFOLIO) -> None:
-    command = [str(Path(sys.executable).with_name("credit-scoring")), "ingest", "--portfolio", portfolio]
-    given: dict[str, Any] = {"cwd": project.root, "env": project.environment, "text": True}
-    done = subprocess.run(command, capture_output=True, check=False, **given)
-    assert done.returncode == 0, done.stderr
-
-
-def named(batch_id: str) -> str:
-    return f"--params=batch_decisions.batch_id={batch_id}"
+def named(batch_id: str, **options: int) -> str:
+    given = {"batch_id": batch_id} | options
+    return "--params=" + ",".join(f"batch_decisions.{name}={value}" for name, value in given.items())
 
 
 def recorded(project: Project) -> int:
@@ -45,20 +31,10 @@ def recorded(project: Project) -> int:
     return found
 
 
-def assert_one_message(finished: Finished, *words: str) -> None:
-    assert finished.code == 1
-    [told] = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
-    assert "Traceback" not in finished.stderr
-    assert all(word in told for word in words), told
-
-
 @pytest.fixture(scope="module")
 def decided(ran: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project after the batch 'first' on everybody's stored facts."""
-    own = ran.copy(tmp_path_factory.mktemp("batch") / "project")
-    assert own.run("--pipeline=registration").code == 0
-    assert own.run("--pipeline=packaging", "--nodes=stage_bundles").code == 0
-    load_facts(own)
+    own = ready(ran, tmp_path_factory.mktemp("batch") / "project")
     finished = own.run(BATCH, named("first"))
     assert finished.code == 0, finished.stderr
     return own
@@ -75,14 +51,8 @@ def batch(decided: Project) -> pl.DataFrame:
 @pytest.fixture
 def service(decided: Project) -> Iterator[Client]:
     """The service on the records, facts and bundles of the project."""
-    with opened(decided.environment["CREDIT_DATABASE_URL"]) as engine:
-        package = read_package(decided.root / "build/bento")
-        here = Environment(_env_file=None, database_url=decided.environment["CREDIT_DATABASE_URL"])
-        parts = Parts(package, engine, here, private_telemetry())
-        client = Client(parts.app, (decided.root / "development.key").read_text().strip())
+    with served(decided) as client:
         yield client
-        client.close()
-        parts.close()
 
 
 def asked(service: Client, applicants: list[str]) -> Iterator[Mapping[str, Any]]:
@@ -179,7 +149,7 @@ def test_a_listed_table_is_decided_row_by_row_and_a_bad_row_harms_no_other(decid
         f"raw_batch_applications:\n  type: credit_scoring.adapters.sources.DelimitedDataset\n  filepath: {listed}\n"
     )
     try:
-        finished = decided.run(BATCH, named("listed"), "--params=batch_decisions.at_once=4")
+        finished = decided.run(BATCH, named("listed", at_once=4))
     finally:
         catalog.unlink()
     assert finished.code == 0, finished.stderr
@@ -201,7 +171,7 @@ def test_a_listed_table_is_decided_row_by_row_and_a_bad_row_harms_no_other(decid
 
 def test_a_killed_batch_run_again_decides_the_rest(decided, batch):
     before = recorded(decided)
-    killed = decided.run(BATCH, named("killed"), "--params=batch_decisions.at_once=250", before=die_after_five_parts)
+    killed = decided.run(BATCH, named("killed", at_once=250), before=die_after_five_parts)
     assert killed.code == -9
     assert recorded(decided) == before + 1250
     first = dict(decided.records("select application_id, decision_id from decisions"))
@@ -234,12 +204,33 @@ def die_after_five_parts() -> None:
     DecisionRepository.add = add_and_die
 
 
+def challenger_hangs() -> None:
+    """Have the challenger never come back in this process."""
+    import time  # noqa: PLC0415 - in the process of the run
+
+    from credit_scoring.usecases.challenger import ChallengerThread  # noqa: PLC0415
+
+    run = ChallengerThread.run
+    ChallengerThread.run = lambda self, _work: run(self, lambda: time.sleep(3600))
+
+
+def test_a_challenger_that_hangs_for_ever_does_not_stop_a_batch(decided, batch):
+    finished = decided.run(BATCH, named("hung", challenger_budget_s=1), before=challenger_hangs)
+    assert finished.code == 0, finished.stderr
+    told = table(decided)
+    assert (told["decider"] == "champion").all()
+    assert told["fallback"].equals(batch["arm"] == "challenger", check_names=False)
+    own = batch["arm"] == "champion"
+    assert told.filter(own).select(SAME).equals(batch.filter(own).select(SAME))
+    assert decided.last_run()["metrics"]["batch_decisions.fallbacks"] == (~own).sum()
+
+
 def test_a_full_disk_is_told_and_what_is_recorded_stays(decided, batch):
     before = recorded(decided)
     size = (decided.root / "records.db").stat().st_size
     assert size > (decided.root / "mlflow.db").stat().st_size + 1_000_000
     full = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size + 3_000_000,) * 2)
-    finished = decided.run(BATCH, named("full"), "--params=batch_decisions.at_once=200", before=full)
+    finished = decided.run(BATCH, named("full", at_once=200), before=full)
     done = recorded(decided) - before
     assert 0 < done < ROWS
     assert_one_message(finished, "disk space", "batch_decisions.batch_id=full", f"{done:,} applications")
@@ -272,9 +263,3 @@ def test_bundles_come_from_the_registry_when_another_portfolio_is_staged(decided
         staged.write_text(content)
     assert finished.code == 0, finished.stderr
     assert table(decided).equals(batch)
-
-
-FUNCTIONS = """
-def log_amount(amount_eur):
-    return (amount_eur + 1).log()
-"""
