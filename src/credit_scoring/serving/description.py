@@ -12,7 +12,7 @@ from credit_scoring.api.problems import Problem
 from credit_scoring.serving.request_bodies import RequestBodies
 
 API_VERSION = "1.0.0"
-"""Raised in its first part when callers of the version before would be refused (``core.api_changes``)."""
+"""Raised in its first part when callers of the version before would be refused (``serving.api_changes``)."""
 
 _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
