@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from databases import empty_database
 from service_package import Client, body, embedded, served, stage
@@ -16,10 +17,12 @@ from sqlalchemy import Engine, func, select
 
 from credit_scoring.adapters.bento_package import BentoPackage
 from credit_scoring.adapters.database.engine import opened
+from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.keys import KeyRepository
 from credit_scoring.adapters.database.schema import idempotency_keys, pushed_applicants, pushed_events
 from credit_scoring.core.api_keys import key_holder, new_key
 from credit_scoring.core.errors import RecordsError
+from credit_scoring.core.owners import Owner
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.environment import Environment
@@ -549,6 +552,22 @@ def test_a_profile_tells_facts_with_their_times_the_newest_events_first(client):
     assert events["count"] == 6
     assert [one["occurred_at"] for one in events["newest"]] == ["2025-06-28T00:00:00Z", "2025-05-28T00:00:00Z"]
     assert events["newest"][0]["values"] == without(statement(6), "occurred_at", "known_at", "event_id")
+
+
+def test_a_profile_tells_no_protected_attribute_whatever_was_loaded(client, engine, taiwan):
+    moment = datetime(2025, 1, 1, tzinfo=UTC)
+    applicants = pl.DataFrame({"applicant_id": ["anna"], "sex": ["female"], "limit_twd": [7], "gone": [1]})
+    events = {
+        "statements": pl.DataFrame(
+            {"applicant_id": ["anna"], "occurred_at": [moment], "event_number": [0], "later": [1], "paid_twd": [2]}
+        ),
+        "gone": pl.DataFrame({"applicant_id": ["anna"], "occurred_at": [moment], "event_number": [0], "x": [1]}),
+    }
+    FactsRepository(engine).replace_all(Owner("default", taiwan.name), "hash", applicants, events)
+    told = profile(client).json()
+    assert (told["fields"]["received_from"], told["fields"]["values"]) == ("files", {"limit_twd": 7})
+    assert list(told["events"]) == ["statements"]
+    assert told["events"]["statements"]["newest"][0]["values"] == {"paid_twd": 2}
 
 
 def test_a_profile_of_nobody_is_not_found_and_one_of_inline_decisions_is(client):
