@@ -230,10 +230,11 @@ from pathlib import Path
 from credit_scoring.adapters.database.development_key import development_key_file, ensure_development_key
 from credit_scoring.adapters.database.engine import open_database
 url, go = sys.argv[1:]
-print("imported", flush=True)
+engine = open_database(url)
+print("opened", flush=True)
 while not Path(go).exists():
     time.sleep(0.001)
-file = ensure_development_key(open_database(url), development_key_file(url), lambda: datetime.now(UTC), os.urandom)
+file = ensure_development_key(engine, development_key_file(url), lambda: datetime.now(UTC), os.urandom)
 print(file.read_text().strip())
 """
 
@@ -242,7 +243,7 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path):
     url, go = f"sqlite:///{tmp_path}/records/credit.db", tmp_path / "go"
     command = [sys.executable, "-c", START, url, str(go)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(5)]
-    assert [process.stdout.readline() for process in running] == ["imported\n"] * 5
+    assert [process.stdout.readline() for process in running] == ["opened\n"] * 5
     go.touch()
     told = {process.communicate(timeout=60)[0] for process in running}
     assert [process.returncode for process in running] == [0] * 5
