@@ -10,8 +10,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from credit_scoring.api.applicants import ApplicantProfile, KeptApplicant, KeptEvents
 from credit_scoring.api.batches import BatchResults
 from credit_scoring.api.decisions import Decision, RecordedDecision
+from credit_scoring.api.models import LoadedModels, ModelCard
+from credit_scoring.api.replays import Replay
+from credit_scoring.api.roles import RolesInForce
 from credit_scoring.client import calls
 from credit_scoring.client.bodies import Application, Events, Fields
 from credit_scoring.client.calls import Call, DecisionFilter
@@ -97,6 +101,35 @@ class AsyncCreditScoringClient:
             for decision in page.decisions:
                 yield decision
 
+    async def replay(self, decision_id: str) -> Replay:
+        """See ``CreditScoringClient.replay``."""
+        return await self._ask(calls.replay(decision_id, self._surroundings.new_key()))
+
+    async def put_applicant(self, applicant_id: str, fields: Fields) -> KeptApplicant:
+        """See ``CreditScoringClient.put_applicant``."""
+        return await self._ask(calls.put_applicant(applicant_id, fields))
+
+    async def add_events(self, applicant_id: str, events: Events, *, idempotency_key: str | None = None) -> KeptEvents:
+        """See ``CreditScoringClient.add_events``."""
+        key = self._surroundings.new_key() if idempotency_key is None else idempotency_key
+        return await self._ask(calls.add_events(applicant_id, events, key))
+
+    async def profile(self, applicant_id: str, *, limit: int = 20, cursor: str | None = None) -> ApplicantProfile:
+        """See ``CreditScoringClient.profile``."""
+        return await self._ask(calls.profile(applicant_id, limit, cursor))
+
+    async def roles(self, at: datetime | None = None) -> RolesInForce:
+        """See ``CreditScoringClient.roles``."""
+        return await self._ask(calls.roles(at))
+
+    async def models(self) -> LoadedModels:
+        """See ``CreditScoringClient.models``."""
+        return await self._ask(calls.models())
+
+    async def model_card(self, version: int) -> ModelCard:
+        """See ``CreditScoringClient.model_card``."""
+        return await self._ask(calls.model_card(version))
+
     async def request(
         self,
         method: str,
@@ -108,7 +141,7 @@ class AsyncCreditScoringClient:
     ) -> httpx.Response:
         """See ``CreditScoringClient.request``."""
         options: dict[str, Any] = {"json": json, "params": params, "headers": headers}
-        return await self._ask(calls.anything(method, path, options, self._surroundings.new_id))
+        return await self._ask(calls.anything(method, path, options, self._surroundings.new_key))
 
     async def _ask(self, call: Call[Result]) -> Result:
         steps = conversation(call, self._patience, self._surroundings)

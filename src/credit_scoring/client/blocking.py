@@ -10,8 +10,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from credit_scoring.api.applicants import ApplicantProfile, KeptApplicant, KeptEvents
 from credit_scoring.api.batches import BatchResults
 from credit_scoring.api.decisions import Decision, RecordedDecision
+from credit_scoring.api.models import LoadedModels, ModelCard
+from credit_scoring.api.replays import Replay
+from credit_scoring.api.roles import RolesInForce
 from credit_scoring.client import calls
 from credit_scoring.client.bodies import Application, Events, Fields
 from credit_scoring.client.calls import Call, DecisionFilter
@@ -133,6 +137,51 @@ class CreditScoringClient:
             page = self._ask(calls.decisions(wanted, page.next))
             yield from page.decisions
 
+    def replay(self, decision_id: str) -> Replay:
+        """Return what comes out when a decision is computed again from its record, by the bundles that decided."""
+        return self._ask(calls.replay(decision_id, self._surroundings.new_key()))
+
+    def put_applicant(self, applicant_id: str, fields: Fields) -> KeptApplicant:
+        """Replace the stored fields of an applicant, all of them; they count from the next decision.
+
+        ``created`` tells whether none were there; after a retry it may tell of fields that the first attempt stored.
+        """
+        return self._ask(calls.put_applicant(applicant_id, fields))
+
+    def add_events(self, applicant_id: str, events: Events, *, idempotency_key: str | None = None) -> KeptEvents:
+        """Add events of an applicant, at most 5,000: all or none, and each once.
+
+        Args:
+            applicant_id: Whose events they are; nothing else of the applicant need be known.
+            events: Rows by declared table.
+            idempotency_key: Makes that the same events, sent again within 30 days, are not added again; without it,
+                that holds within this call alone, and for tables that declare an ``event_id``.
+        """
+        key = self._surroundings.new_key() if idempotency_key is None else idempotency_key
+        return self._ask(calls.add_events(applicant_id, events, key))
+
+    def profile(self, applicant_id: str, *, limit: int = 20, cursor: str | None = None) -> ApplicantProfile:
+        """Return an applicant's risk over time, and the facts that the next decision is made of.
+
+        Args:
+            applicant_id: Who.
+            limit: Most decisions, and most events of each table, 1 to 200.
+            cursor: ``next`` of the profile before, for older decisions.
+        """
+        return self._ask(calls.profile(applicant_id, limit, cursor))
+
+    def roles(self, at: datetime | None = None) -> RolesInForce:
+        """Return who is champion and challenger now, or was at a moment, and how applicants are parted."""
+        return self._ask(calls.roles(at))
+
+    def models(self) -> LoadedModels:
+        """Return the models that are loaded."""
+        return self._ask(calls.models())
+
+    def model_card(self, version: int) -> ModelCard:
+        """Return what a model is, what it was made of, how good it is, and what it is not good for."""
+        return self._ask(calls.model_card(version))
+
     def request(
         self,
         method: str,
@@ -148,7 +197,7 @@ class CreditScoringClient:
         when it is sent twice is none of its routes.
         """
         options: dict[str, Any] = {"json": json, "params": params, "headers": headers}
-        return self._ask(calls.anything(method, path, options, self._surroundings.new_id))
+        return self._ask(calls.anything(method, path, options, self._surroundings.new_key))
 
     def _ask(self, call: Call[Result]) -> Result:
         steps = conversation(call, self._patience, self._surroundings)

@@ -9,8 +9,12 @@ from urllib.parse import quote
 
 import httpx
 
+from credit_scoring.api.applicants import ApplicantProfile, KeptApplicant, KeptEvents
 from credit_scoring.api.batches import BatchResult, BatchResults
 from credit_scoring.api.decisions import Decision, Decisions, RecordedDecision
+from credit_scoring.api.models import LoadedModels, ModelCard
+from credit_scoring.api.replays import Replay
+from credit_scoring.api.roles import RolesInForce
 from credit_scoring.client.answers import read_as
 from credit_scoring.client.bodies import Application, Events, Fields, application_body, batch_bodies, moment, written
 from credit_scoring.client.errors import UnusableArgumentError
@@ -107,6 +111,44 @@ def decisions(wanted: DecisionFilter, cursor: str | None = None) -> Call[Decisio
     """Read a page of decisions."""
     params = wanted.params() | ({} if cursor is None else {"cursor": cursor})
     return Call("GET", "/v1/decisions", partial(read_as, Decisions), params)
+
+
+def replay(decision_id: str, key: str) -> Call[Replay]:
+    """Compute a decision again."""
+    headers = {IDEMPOTENCY_KEY: key}
+    return Call("POST", f"/v1/decisions/{segment(decision_id)}/replay", partial(read_as, Replay), headers=headers)
+
+
+def put_applicant(applicant_id: str, fields: Fields) -> Call[KeptApplicant]:
+    """Replace an applicant's fields; sent twice, it is done once."""
+    return _sent("PUT", f"/v1/applicants/{segment(applicant_id)}", fields, KeptApplicant)
+
+
+def add_events(applicant_id: str, events: Events, key: str) -> Call[KeptEvents]:
+    """Add events of an applicant."""
+    headers = {IDEMPOTENCY_KEY: checked_key(key)}
+    return _sent("POST", f"/v1/applicants/{segment(applicant_id)}/events", events, KeptEvents, headers)
+
+
+def profile(applicant_id: str, limit: int, cursor: str | None) -> Call[ApplicantProfile]:
+    """Read what is known of an applicant."""
+    params = {"limit": str(limit)} | ({} if cursor is None else {"cursor": cursor})
+    return Call("GET", f"/v1/applicants/{segment(applicant_id)}/profile", partial(read_as, ApplicantProfile), params)
+
+
+def roles(at: datetime | None) -> Call[RolesInForce]:
+    """Read who decides, or decided."""
+    return Call("GET", "/v1/roles", partial(read_as, RolesInForce), {} if at is None else {"at": moment(at)})
+
+
+def models() -> Call[LoadedModels]:
+    """Read which models are loaded."""
+    return Call("GET", "/v1/models", partial(read_as, LoadedModels))
+
+
+def model_card(version: int) -> Call[ModelCard]:
+    """Read a model's card."""
+    return Call("GET", f"/v1/models/{version:d}/card", partial(read_as, ModelCard))
 
 
 def anything(method: str, path: str, options: Mapping[str, Any], new_key: Callable[[], str]) -> Call[httpx.Response]:

@@ -36,12 +36,17 @@ _UNAVAILABLE = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the client has from outside: a clock that never goes back, the time of day, chance, and ids."""
+    """What the client has from outside: a clock that never goes back, the time of day, chance, and ids.
+
+    ``new_id`` gives the ``X-Request-ID`` of a call, such as one that the program has for what it does; ``new_key`` the
+    ``Idempotency-Key`` of a POST, which no other call may have.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     draw: Callable[[], float] = random.random
     new_id: Callable[[], str] = lambda: uuid4().hex
+    new_key: Callable[[], str] = lambda: uuid4().hex
 
 
 SURROUNDINGS = Surroundings()
