@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 from databases import KINDS, empty_database
-from sqlalchemy import event
+from sqlalchemy import event, text
 from tenants import facts_of, owned
 
 from credit_scoring.adapters.database.engine import open_database
@@ -213,3 +213,13 @@ def test_readers_beside_writers_see_facts_that_are_as_new_as_their_revision(data
     assert [one.result() for one in writing] == [None] * 3
     assert facts.revisions([Applicant(P, "1")]) == ["hash-1.90"]
     engine.dispose()
+
+
+def test_a_server_knows_at_once_how_many_rows_a_load_brought(request):
+    with empty_database("postgres", request) as url:
+        engine = open_database(url)
+        FactsRepository(engine).replace_all(P, "hash-1", APPLICANTS, {"statements": STATEMENTS})
+        counted = text("SELECT reltuples FROM pg_class WHERE relname IN ('applicants', 'events') ORDER BY relname")
+        with engine.connect() as connection:
+            assert connection.scalars(counted).all() == [2, 3]
+        engine.dispose()
