@@ -1,9 +1,7 @@
 """Take facts of applicants, and tell what is known of one."""
 
-import hashlib
-import json
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 from fastapi import FastAPI, Query
@@ -35,6 +33,7 @@ from credit_scoring.serving.request_ids import request_id_of
 from credit_scoring.serving.resources import Resources
 from credit_scoring.usecases.accept_facts import AcceptedEvents, FactsIntake
 from credit_scoring.usecases.applicant_profile import ProfileReader
+from credit_scoring.usecases.idempotency import content_digest
 
 _CODES = (*OF_EVERY_BODY, "invalid_parameter", "invalid_body")
 _INVALID = "invalid_body"
@@ -131,8 +130,8 @@ def _sender(idempotency_key: str | None, request_id: str, asked: Json) -> str:
 
     With what is asked for, because a key lives 30 days, and callers may give many requests one id.
     """
-    named: list[Any] = [idempotency_key, None if idempotency_key else request_id, asked]
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+    name = {"key": idempotency_key} if idempotency_key else {"request": request_id}
+    return content_digest({**name, "asked": asked})
 
 
 def _require_agreement(done: AcceptedEvents) -> None:
