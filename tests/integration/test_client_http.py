@@ -295,6 +295,38 @@ def test_a_route_without_a_method_is_asked_with_the_same_key_and_errors(service)
             client.request("POST", "/v1/nothing", json={})
 
 
+def test_facts_that_are_sent_are_stored_once_and_decide(service):
+    given = part_of(sent("x"))
+    with service.client() as client:
+        service.faults.planned.append(cut_after_the_commit)
+        client.put_applicant("kept/one", given["application"])
+        assert not client.put_applicant("kept/one", given["application"]).created
+        service.faults.planned.append(cut_after_the_commit)
+        kept = client.add_events("kept/one", given["events"])
+        assert client.add_events("kept/one", given["events"], idempotency_key="own").stored == 6
+        again = client.add_events("kept/one", given["events"], idempotency_key="own")
+        stored = client.decide("kept", "kept/one")
+        profile = client.profile("kept/one", limit=2)
+    assert (kept.stored, again.stored, stored.features_from) == (6, 6, "store")
+    assert (profile.events["statements"].count, len(profile.events["statements"].newest)) == (12, 2)
+    assert profile.latest is not None
+    assert profile.latest.decision_id == stored.decision_id
+
+
+def test_roles_models_cards_and_replays_are_told(service):
+    made = decide(service, "told")
+    with service.client() as client:
+        roles, models = client.roles(), client.models().models
+        assert {roles.champion.version, roles.challenger.version} == {model.version for model in models}
+        assert client.roles(roles.since).sequence == roles.sequence
+        card = client.model_card(roles.champion.version)
+        assert (card.digest, card.role) == (roles.champion.digest, "champion")
+        replay = client.replay(made.decision_id)
+        assert (replay.decision_id, replay.matches, replay.exact) == (made.decision_id, True, True)
+        with pytest.raises(NotFoundError):
+            client.model_card(999)
+
+
 def test_the_examples_of_the_documentation_run_and_print_what_it_shows(service, monkeypatch, capsys):
     monkeypatch.setenv("CREDIT_SCORING_URL", service.url)
     monkeypatch.setenv("CREDIT_SCORING_KEY", service.key)
