@@ -166,6 +166,9 @@ def test_a_listed_table_is_decided_row_by_row_and_a_bad_row_harms_no_other(decid
     assert told["decision_id"][0] == told["decision_id"][8]
     assert told["as_of"].dt.date().cast(pl.String).to_list()[:2] == ["2005-10-01", "2005-09-20"]
     assert told.filter(pl.col("problem").is_not_null())["points_exact"].is_null().all()
+    with served(decided) as service:
+        sent = {"application_id": "loan-2", "applicant_id": "18", "as_of": "2005-09-20T10:00:00+00:00"}
+        assert service.decide(sent).json()["decision_id"] == told["decision_id"][1]
     assert decided.last_run()["metrics"]["batch_decisions.problem.invalid_application"] == 5
 
 

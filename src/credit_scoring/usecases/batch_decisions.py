@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,10 +55,6 @@ class BatchDecisions:
     owner: Owner
     batch_id: str
     as_of: datetime | None = None
-    request_id: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "request_id", f"batch:{self.batch_id}")
 
     def decided(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return ``COLUMNS`` of each row, durable by then, in the order of ``rows``; one harms no other.
@@ -85,21 +81,22 @@ class BatchDecisions:
 
     def _application(self, row: Mapping[str, str | None]) -> Application:
         applicant_id = _checked_id("applicant_id", row["applicant_id"])
-        given = row["application_id"] if "application_id" in row else _made_id(self.batch_id, applicant_id)
+        given = row["application_id"] if "application_id" in row else application_id_of(self.batch_id, applicant_id)
         received = {"application_id": _checked_id("application_id", given), "applicant_id": applicant_id}
-        as_of = row.get("as_of")
+        own = _moment(row.get("as_of"))
         return Application(
             application_id=received["application_id"],
             applicant_id=applicant_id,
-            received=received | {"as_of": as_of} if as_of else received,
-            request_id=self.request_id,
-            as_of=_moment(as_of) if as_of else self.as_of,
+            # A body that the API would take, so that the record is read and replayed like any other.
+            received=received if own is None else received | {"as_of": own.isoformat()},
+            request_id=f"batch:{self.batch_id}",
+            as_of=own or self.as_of,
             tenant=self.owner.tenant,
         )
 
 
-def _made_id(batch_id: str, applicant_id: str) -> str:
-    """Return the application of an applicant in a batch; no batch's name has a colon, so two never meet in one id."""
+def application_id_of(batch_id: str, applicant_id: str) -> str:
+    """Return the application of an applicant in a batch; a batch's name has no colon, so no two meet in one id."""
     named = f"batch:{batch_id}:{applicant_id}"
     if len(named) <= LONGEST_ID:
         return named
@@ -113,8 +110,10 @@ def _checked_id(name: str, text: str | None) -> str:
     return text
 
 
-def _moment(text: str) -> datetime:
-    """Return a row's own ``as_of``; without an offset it would be another moment on each machine."""
+def _moment(text: str | None) -> datetime | None:
+    """Return a row's own ``as_of``, if any; without an offset it would be another moment on each machine."""
+    if not text:
+        return None
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
