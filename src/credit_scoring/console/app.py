@@ -32,6 +32,8 @@ app.add_typer(quarantine_app, name="quarantine")
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of the API.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
+experiment_app = typer.Typer(no_args_is_help=True, help="Who decides, and how applicants are parted.")
+app.add_typer(experiment_app, name="experiment")
 
 PortfolioName = Annotated[str, typer.Option("--portfolio", help="Name of the portfolio: a directory of conf/.")]
 
@@ -197,3 +199,28 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="Id of the key, as 'ke
     from credit_scoring.console.keys import revoke_key as revoke  # noqa: PLC0415
 
     typer.echo(revoke(key_id))
+
+
+@experiment_app.command("show")
+def show_experiment(
+    portfolio: PortfolioName = "taiwan_cards",
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Show champion, challenger and the routing that is in force."""
+    from credit_scoring.console.experiment import shown  # noqa: PLC0415
+
+    typer.echo(shown(portfolio, as_json=as_json))
+
+
+@experiment_app.command("apply")
+def apply_routing(
+    portfolio: PortfolioName = "taiwan_cards",
+    force: Annotated[bool, typer.Option("--force", help="Also move applicants back to the champion.")] = False,
+) -> None:
+    """Put the routing that conf declares in force, with the same models and draws; every worker follows within 5 s.
+
+    Conf gives the first row of the roles' history; afterwards the rows win, until this command adds one.
+    """
+    from credit_scoring.console.experiment import applied  # noqa: PLC0415
+
+    typer.echo(applied(portfolio, force=force))

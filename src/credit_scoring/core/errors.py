@@ -192,6 +192,12 @@ class RateLimitedError(CreditScoringError):
         super().__init__(message)
 
 
+class ExperimentError(CreditScoringError):
+    """An experiment cannot be changed as asked for."""
+
+    code = "experiment"
+
+
 class StaleRolesError(CreditScoringError):
     """The roles changed since they were read."""
 

@@ -96,6 +96,14 @@ Routing = Annotated[
 ]
 
 
+class FirstRoles(_Frozen):
+    """Parameters ``registration``: who gets which role in a portfolio's first run, and the routing between them."""
+
+    champion: str
+    challenger: str
+    routing: Routing
+
+
 class Experiment(_Frozen):
     """How traffic is parted; applicants are drawn by hash with ``salt``, so the same salt parts them the same."""
 

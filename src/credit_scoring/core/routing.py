@@ -105,6 +105,14 @@ def first_lower_day(held: Routing, given: Routing, today: date) -> date | None:
     return next(lower, None)
 
 
+def routing_in_words(routing: Routing) -> str:
+    """Return a routing as people read it, such as 'sticky_split (challenger 0.1)'."""
+    if isinstance(routing, StickySplitRouting):
+        return f"{routing.strategy} (challenger {routing.challenger_share:.4g})"
+    steps = ", ".join(f"{step.challenger_share:.4g} from {step.starts_on}" for step in _steps(routing))
+    return f"{routing.strategy} (challenger {steps})" if steps else routing.strategy
+
+
 def _steps(routing: Routing) -> Sequence[RampStep]:
     return routing.steps if isinstance(routing, ScheduledRampRouting) else ()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kedro.config import OmegaConfigLoader
+from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf.resolvers import oc
 
 from credit_scoring.core.errors import DeclarationError, nearest
@@ -32,9 +32,17 @@ class PortfolioConfigLoader(OmegaConfigLoader):
         """Return the configuration under ``key``. Raises DeclarationError for a group of parameters nobody reads."""
         found = super().__getitem__(key)
         if key == "parameters":
-            shared = OmegaConfigLoader(self.conf_source, env=self.base_env, base_env=self.base_env)[key]
+            shared = self._of_environment(self.base_env)
             _require_known_groups(found, shared)
+            _drop_other_strategys(found, shared, self._of_environment(self.env), self.runtime_params or {})
         return found
+
+    def _of_environment(self, env: str | None) -> dict[str, Any]:
+        """Return the parameters that one environment sets; none where it has no such file."""
+        try:
+            return dict(OmegaConfigLoader(self.conf_source, env=env, base_env=env)["parameters"])
+        except MissingConfigException:
+            return {}
 
 
 def require_portfolio(conf: Path, portfolio: str) -> None:
@@ -50,6 +58,22 @@ def require_portfolio(conf: Path, portfolio: str) -> None:
             f"{nearest(portfolio, declared)} Declared: {', '.join(declared) or 'none'}. "
             f"Choose one with --env, or write that file."
         )
+
+
+def _drop_other_strategys(found: dict[str, Any], shared: Mapping[str, Any], *given: Mapping[str, Any]) -> None:
+    """Keep of the routing what was given for its strategy; merged, it would have the options of base's strategy too."""
+    routing, of_base = _routing(found), _routing(shared)
+    if routing.get("strategy") == of_base.get("strategy"):
+        return
+    named = {option for group in given for option in _routing(group)}
+    found["registration"]["routing"] = {option: value for option, value in routing.items() if option in named}
+
+
+def _routing(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``registration.routing``; nothing where it is not given, or given as what it cannot be."""
+    group = parameters.get("registration")
+    routing = group.get("routing") if isinstance(group, Mapping) else None
+    return routing if isinstance(routing, Mapping) else {}
 
 
 def _require_known_groups(found: Mapping[str, Any], shared: Mapping[str, Any]) -> None:

@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from credit_scoring.api.decisions import Role
-from credit_scoring.core.roles import ROLES, Roles
+from credit_scoring.core.roles import ROLES, Roles, Routing
+from credit_scoring.core.routing import routing_in_words
 
 _HEADINGS = {"auc_roc": "AUC", "gini": "Gini", "ks": "KS", "brier": "Brier", "calibration_slope": "Cal. slope"}
 
@@ -23,6 +26,7 @@ def summary(project: Path, portfolio: str) -> str:
             f"  {'role':<11}{'algorithm':<15}{'version':>7}" + "".join(f"{h:>12}" for h in _HEADINGS.values()),
             *(_row(role, roles, registered["figures"][role]) for role in ROLES),
             *_candidates(registered, roles),
+            *_routing(registered, roles, portfolio),
             "",
             f"Report:  {report}",
             f"Next:    make serve PORTFOLIO={portfolio}",
@@ -44,3 +48,14 @@ def _candidates(registered: dict[str, Any], roles: Roles) -> list[str]:
         return []
     listed = " and ".join(str(version) for version in versions)
     return [f"This run registered versions {listed} as candidates; the roles stay where they are."]
+
+
+def _routing(registered: dict[str, Any], roles: Roles, portfolio: str) -> list[str]:
+    """Tell of a routing that conf declares and that does not part the traffic: rows win over conf."""
+    declared = TypeAdapter[Routing](Routing).validate_python(registered["declared_routing"])
+    if declared == roles.experiment.routing:
+        return []
+    return [
+        f"Routing in force is {routing_in_words(roles.experiment.routing)}; conf declares "
+        f"{routing_in_words(declared)}. To put that in force: credit-scoring experiment apply --portfolio {portfolio}"
+    ]

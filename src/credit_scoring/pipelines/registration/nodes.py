@@ -1,12 +1,12 @@
 """Nodes of the registration pipeline."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from pydantic import BaseModel, ConfigDict
 
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.roles import RoleRepository
@@ -16,21 +16,13 @@ from credit_scoring.core.errors import RegistryError
 from credit_scoring.core.golden import golden_points
 from credit_scoring.core.model_cards import GOLDEN_POINTS, HOLDOUT_FIGURES
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.roles import ROLES, BundleRef, Experiment, Roles, Routing, model_name
+from credit_scoring.core.roles import ROLES, BundleRef, Experiment, FirstRoles, Roles, model_name
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.environment import Environment
 from credit_scoring.hooks import git_commit
 from credit_scoring.ports import RoleBook
 
-
-class FirstRoles(BaseModel):
-    """Who gets which role in the first run of a portfolio, and how applicants are parted between them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    champion: str
-    challenger: str
-    routing: Routing
+logger = logging.getLogger(__name__)
 
 
 def register_candidates(
@@ -46,7 +38,8 @@ def register_candidates(
     no role and moves nothing.
 
     Returns:
-        The versions of this run, the roles that hold now, and the holdout figures of each.
+        The versions of this run, the roles that hold now, the holdout figures of each, and the routing that conf
+        declares, which may be another than that in force.
 
     Raises:
         RegistryError: If there is no MLflow run to register from, a bundle is not the one that was trained and
@@ -75,9 +68,12 @@ def register_candidates(
     with registry.registered(run.info.run_id, candidates) as refs:
         roles = _roles(book, portfolio, refs, first_roles)
     registry.mirror(roles)
+    if roles.experiment.routing != first_roles.routing:
+        logger.warning("routing_not_in_force portfolio=%s: the summary says what conf declares", portfolio.name)
     return {
         "registered": {name: ref.model_dump(mode="json") for name, ref in refs.items()},
-        "roles": roles.model_dump(mode="json"),
+        "roles": roles.model_dump(mode="json", by_alias=True),
+        "declared_routing": first_roles.routing.model_dump(mode="json", by_alias=True),
         "figures": {role: {tag: registry.tags(roles.holder(role))[tag] for tag in HOLDOUT_FIGURES} for role in ROLES},
     }
 
