@@ -7,7 +7,7 @@ from fastapi import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from credit_scoring.serving.declared_types import ID_LENGTH
+from credit_scoring.core.ids import ID_PATTERN, LONGEST_ID, is_id
 from credit_scoring.serving.problems import RefusedBodyError
 
 PATH = "/v1/applicants/{applicant_id:path}"
@@ -17,8 +17,9 @@ ApplicantId = Annotated[
     str,
     Path(
         min_length=1,
-        max_length=ID_LENGTH,
-        description="printable characters, percent-encoded in UTF-8 where an address cannot hold them, slashes too",
+        max_length=LONGEST_ID,
+        pattern=ID_PATTERN,
+        description="percent-encoded in UTF-8 where an address cannot hold them, slashes too",
         examples=["applicant-1"],
     ),
 ]
@@ -34,7 +35,7 @@ def applicant_id_in(request: Request, applicant_id: str, below: str = "") -> str
 
     Raises:
         HTTPException: If the id has a slash that is not encoded: the address is then another one, of no route.
-        RefusedBodyError: If it is no text of printable characters.
+        RefusedBodyError: If it is no text, or has control characters.
     """
     sent = request.scope.get("raw_path") or b""
     segments = sent.partition(b"?")[0].removesuffix(f"/{below}".encode() if below else b"").split(b"/")
@@ -45,12 +46,12 @@ def applicant_id_in(request: Request, applicant_id: str, below: str = "") -> str
         encoded.decode()
     except UnicodeDecodeError as exc:
         raise _unusable() from exc
-    if not applicant_id.isprintable():
+    if not is_id(applicant_id):
         raise _unusable()
     return applicant_id
 
 
 def _unusable() -> RefusedBodyError:
     return RefusedBodyError(
-        "invalid_parameter", "'applicant_id' must consist of printable characters in UTF-8. Correct the address."
+        "invalid_parameter", "'applicant_id' must be text in UTF-8 without control characters. Correct the address."
     )

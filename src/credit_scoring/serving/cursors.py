@@ -4,6 +4,7 @@ import base64
 import binascii
 from datetime import UTC, datetime
 
+from credit_scoring.core.ids import is_id
 from credit_scoring.core.records import DecisionRecord, Place
 from credit_scoring.serving.problems import RefusedBodyError
 
@@ -28,7 +29,7 @@ def place_in(cursor: str | None) -> Place | None:
         decided_at = datetime.fromisoformat(moment)
     except (binascii.Error, ValueError) as exc:
         raise _unusable() from exc
-    if decided_at.tzinfo is None or not decision_id.isprintable():
+    if decided_at.tzinfo is None or not is_id(decision_id):
         raise _unusable()
     return Place(decided_at, decision_id)
 

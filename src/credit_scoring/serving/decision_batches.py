@@ -31,7 +31,10 @@ _SCHEMA = {
             "type": "array",
             "minItems": 1,
             "maxItems": MOST_APPLICATIONS,
-            "items": {"$ref": "#/components/schemas/ApplicationBody"},
+            "items": {
+                "description": "applications; whatever is none gets a problem of its own, and harms no other",
+                "anyOf": [{"$ref": "#/components/schemas/ApplicationBody"}, {}],
+            },
         }
     },
 }

@@ -11,21 +11,13 @@ from typing_extensions import TypedDict  # Pydantic takes this one on Python 3.1
 
 from credit_scoring.api.decisions import Json
 from credit_scoring.core.golden import example_value
+from credit_scoring.core.ids import ID_PATTERN, LONGEST_ID
 from credit_scoring.core.portfolio import Column, EventsTable
-
-ID_LENGTH = 128
-"""Most characters of an id."""
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 """How bodies are read: nothing that is not declared, and no type taken for another."""
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must consist of printable characters")
-    return text
 
 
 def _utc_moment(value: object) -> datetime:
@@ -39,21 +31,23 @@ def _utc_moment(value: object) -> datetime:
 
 
 Identifier = Annotated[
-    str, StringConstraints(min_length=1, max_length=ID_LENGTH), AfterValidator(_printable), Field(examples=["1"])
+    str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=ID_PATTERN), Field(examples=["1"])
 ]
 Moment = Annotated[datetime, BeforeValidator(_utc_moment)]
 
 
 def _existing_day(text: str) -> str:
     try:
-        return date.fromisoformat(text).isoformat()
+        day = date.fromisoformat(text).isoformat()
     except ValueError:
-        raise ValueError("must be a day that exists, such as 2005-10-01") from None
+        day = ""
+    if day != text:
+        raise ValueError("must be a day that exists, written like 2005-10-01")
+    return day
 
 
 Day = Annotated[
     str,
-    StringConstraints(pattern=r"^\d{4}-\d\d-\d\d$"),
     AfterValidator(_existing_day),
     WithJsonSchema({"type": "string", "format": "date"}),
 ]

@@ -25,6 +25,7 @@ OF_EVERY_ROUTE = (
     "unauthenticated",
     "forbidden",
     "rate_limited",
+    "not_found",
     "invalid_parameter",
     "internal_error",
     "records_unavailable",
@@ -60,9 +61,22 @@ def admitted(guard: Guard, scope: AccessScope) -> Any:
     async def admit(request: Request, _sent: Annotated[Any, Security(_BEARER, scopes=[scope])]) -> Caller:
         route = route_of(request)
         request.scope.setdefault("state", {})["route"] = route
-        return await guard.admit(request, scope, f"{request.method} {route}")
+        caller = await guard.admit(request, scope, f"{request.method} {route}")
+        _require_known_parameters(request)
+        return caller
 
     return Depends(admit)
+
+
+def _require_known_parameters(request: Request) -> None:
+    """Refuse what the route does not know: a misspelt filter would answer another question than was asked."""
+    if not request.url.query:
+        return
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    given = [name for name, _ in request.query_params.multi_items()]
+    if len(set(given)) < len(given) or not known.issuperset(given):
+        told = f"The route takes {', '.join(sorted(known)) or 'no parameters'}, each once. Correct the address."
+        raise RefusedBodyError("invalid_parameter", told)
 
 
 def route_of(request: Request) -> str:

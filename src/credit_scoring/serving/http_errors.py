@@ -53,7 +53,7 @@ _WORDING = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
-    "string_pattern_mismatch": "must be a day written YYYY-MM-DD",
+    "string_pattern_mismatch": "has characters that it may not have",
 }
 """Wording by Pydantic's code; its own messages are used where they name the rule alone, never the value."""
 

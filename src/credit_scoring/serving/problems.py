@@ -11,6 +11,7 @@ from credit_scoring.core.errors import (
     BundleError,
     CreditScoringError,
     InvalidApplicationError,
+    IssuerUnavailableError,
     RateLimitedError,
     RecordsError,
     RegistryError,
@@ -131,7 +132,8 @@ def told_of(error: CreditScoringError) -> Told:
     if error.code not in STATUS:
         return INTERNAL
     faults = error.faults if isinstance(error, RefusedBodyError) else ()
-    after = {"Retry-After": str(ceil(error.retry_after_s))} if isinstance(error, RateLimitedError) else {}
+    knows_when = isinstance(error, RateLimitedError | IssuerUnavailableError)
+    after = {"Retry-After": str(ceil(error.retry_after_s))} if knows_when else {}
     return Told(error.code, str(error), faults, after)
 
 
