@@ -11,6 +11,7 @@ from credit_scoring.adapters.files import read_directory, write_directory
 from credit_scoring.core.bundles import digest, to_files
 from credit_scoring.core.errors import BundleError
 from credit_scoring.core.golden import golden_points
+from credit_scoring.core.model_cards import NOTED
 from credit_scoring.core.roles import BundleRef, Experiment, Roles
 from credit_scoring.core.scoring import ModelBundle
 
@@ -168,3 +169,41 @@ def test_a_bundle_that_is_not_what_its_digest_says_is_not_even_read(staged: Path
     monkeypatch.setattr(bento_package, "from_files", lambda *_: pytest.fail("it was read"))
     with pytest.raises(BundleError, match="not what its digest says"):
         read_package(staged)
+
+
+TAGS = {"auc_roc": "0.78", "dataset_version": "sha256:1", "stage": "Staging", "golden_points": "1.0"}
+
+
+def test_a_package_keeps_of_the_registrations_tags_what_a_card_tells(tmp_path: Path, roles: Roles, bundle_files):
+    tags = {roles.champion.digest: TAGS, "of no bundle here": TAGS}
+    stage_package(tmp_path / "b", roles, {digest(files): files for files in bundle_files}, tags)
+    told = read_package(tmp_path / "b").tags
+    assert told == {roles.champion.digest: {"auc_roc": "0.78", "dataset_version": "sha256:1"}}
+    assert set(told[roles.champion.digest]) <= set(NOTED)
+
+
+def test_a_package_from_before_formats_and_tags_is_read(staged: Path, roles: Roles):
+    """As it was staged when there was one routing strategy, too."""
+    manifest = json.loads((staged / MANIFEST).read_text())
+    for added in ("format", "tags"):
+        del manifest[added]
+    share = manifest["roles"]["experiment"].pop("routing")["challenger_share"]
+    manifest["roles"]["experiment"]["challenger_share"] = share
+    (staged / MANIFEST).write_text(json.dumps(manifest))
+    package = read_package(staged)
+    assert (package.roles, package.tags) == (roles, {})
+
+
+def test_a_package_of_a_newer_format_is_refused_with_the_remedy(staged: Path):
+    manifest = json.loads((staged / MANIFEST).read_text())
+    (staged / MANIFEST).write_text(json.dumps(manifest | {"format": 3}))
+    with pytest.raises(BundleError, match=r"has format 3; this code reads up to 2\. Serve it with the version"):
+        read_package(staged)
+
+
+def test_every_routing_is_staged_and_read_back(tmp_path: Path, roles: Roles, bundle_files):
+    steps = [{"from": "2026-01-01", "challenger_share": 0.1}]
+    ramp = {"id": "e", "salt": "s", "routing": {"strategy": "scheduled_ramp", "steps": steps}}
+    given = roles.model_copy(update={"experiment": Experiment.model_validate(ramp)})
+    stage_package(tmp_path / "b", given, {digest(files): files for files in bundle_files})
+    assert read_package(tmp_path / "b").roles == given
