@@ -1,6 +1,7 @@
 import json
 import logging
 import re
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,8 +20,11 @@ from sqlalchemy.event import listen
 from credit_scoring.adapters.bento_package import BentoPackage, read_package
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.facts import FactsRepository
+from credit_scoring.adapters.database.keys import KeyRepository
 from credit_scoring.adapters.database.roles import RoleRepository
-from credit_scoring.core.errors import BundleError
+from credit_scoring.core.api_keys import KeyHolder, new_key
+from credit_scoring.core.callers import SCOPES
+from credit_scoring.core.errors import BundleError, SettingsError
 from credit_scoring.core.hashing import salted_draw
 from credit_scoring.core.owners import Owner
 from credit_scoring.core.scoring import ModelBundle
@@ -372,3 +376,97 @@ def test_the_bento_is_named_after_its_portfolio(stage_directory, tmp_path):
 def test_decisions_carry_the_clocks_time(client):
     answer = client.decide(body("clock")).json()
     assert client.get(f"/v1/decisions/{answer['decision_id']}").json()["decided_at"] > NOW.isoformat()
+
+
+def test_limits_of_a_route_that_does_not_exist_keep_the_service_from_starting(package, engine, database):
+    misspelt = embedded(database).model_copy(update={"rate_limits": "POST /v1/decision=5/second"})
+    with pytest.raises(SettingsError, match=r"'POST /v1/decision'.*Did you mean 'POST /v1/decisions'"):
+        Parts(package, engine, misspelt, private_telemetry())
+
+
+@pytest.mark.parametrize("field", ["approve_from", "threshold", "arm", "recommendation", "points"])
+def test_no_caller_may_move_the_threshold_or_choose_the_arm(client, field):
+    told = assert_problem(client.decide(body("override") | {field: 1}), 422, "invalid_application")
+    assert told["errors"][0]["pointer"] == f"/{field}"
+
+
+def test_a_parameter_that_the_route_does_not_know_is_refused(client):
+    for query in ("applicant=1", "limit=1&limit=2", "=1"):
+        told = assert_problem(client.get(f"/v1/decisions?{query}"), 422, "invalid_parameter")
+        assert "applicant_id" in told["detail"]
+
+
+def test_another_tenant_s_decisions_are_not_found(client, engine):
+    answer = client.decide(body("ours")).json()
+    holder = KeyHolder("rival", "rival", "rival", frozenset(SCOPES))
+    made = new_key(holder, NOW, secrets.token_bytes)
+    KeyRepository(engine).add(made.key)
+    headers = {"Authorization": f"Bearer {made.text}"}
+    where = f"/v1/decisions/{answer['decision_id']}"
+    assert_problem(client.get(where, headers=headers), 404, "unknown_decision")
+    assert_problem(client.post(f"{where}/replay", headers=headers), 404, "unknown_decision")
+    assert client.get("/v1/decisions?application_id=ours", headers=headers).json()["decisions"] == []
+    theirs = client.decide(body("ours"), headers=headers).json()
+    assert theirs["decision_id"] != answer["decision_id"]
+
+
+def test_a_batch_answers_in_order_each_with_its_own_arm_or_problem(client):
+    sent = [body(f"batch-{number}", applicant_id=f"batch-applicant-{number}") for number in range(300)]
+    sent[7] = {"application_id": "batch-7"}
+    sent[8] = sent[6]
+    response = client.post("/v1/decisions/batch", json={"applications": sent})
+    assert response.status_code == 200
+    told = response.json()
+    assert (told["decided"], told["failed"]) == (299, 1)
+    results = told["results"]
+    assert results[7]["problem"]["code"] == "invalid_application"
+    assert {fault["pointer"] for fault in results[7]["problem"]["errors"]} == {"/applicant_id"}
+    assert results[8] == results[6]
+    decided = [(place, result["decision"]) for place, result in enumerate(results) if result["decision"]]
+    assert [one["application_id"] for place, one in decided if place not in (6, 8)] == [
+        f"batch-{place}" for place, _ in decided if place not in (6, 8)
+    ]
+    for _, one in decided:
+        drawn = salted_draw("experiment", SALT, one["applicant_id"]) < 0.1
+        assert one["arm"] == ("challenger" if drawn else "champion")
+    assert {one["arm"] for _, one in decided} == {"champion", "challenger"}
+    alone = client.decide(sent[0]).json()
+    assert alone == results[0]["decision"]
+
+
+BAD_BATCHES = {
+    "no list": {"applications": {}},
+    "none": {"applications": []},
+    "more beside it": {"applications": [{}], "dry_run": True},
+    "too many": {"applications": [0] * 10_001},
+}
+
+
+@pytest.mark.parametrize("sent", BAD_BATCHES.values(), ids=BAD_BATCHES)
+def test_what_is_no_batch_is_refused_as_a_whole(client, sent):
+    told = assert_problem(client.post("/v1/decisions/batch", json=sent), 422, "invalid_body")
+    assert told["errors"][0]["pointer"] == "/applications"
+
+
+def test_pages_of_decisions_lead_to_all_of_them(client):
+    for number in range(7):
+        client.decide(body(f"page-{number}", applicant_id="pages"))
+    found, cursor = [], ""
+    while cursor is not None:
+        page = client.get(f"/v1/decisions?applicant_id=pages&limit=3{cursor and '&cursor=' + cursor}").json()
+        found += [one["application_id"] for one in page["decisions"]]
+        cursor = page["next"]
+    assert found == [f"page-{number}" for number in range(6, -1, -1)]
+    assert_problem(client.get("/v1/decisions?cursor=nonsense"), 422, "invalid_parameter")
+
+
+@pytest.mark.parametrize("path", ["/v1/decisions/x%00y", "/v1/decisions?applicant_id=%00", "/v1/decisions/x%0Ay"])
+def test_an_id_with_control_characters_is_refused_before_the_database_sees_it(client, path):
+    assert client.get(path).status_code in (404, 422)
+
+
+def test_an_idempotency_key_gets_the_first_answer_and_refuses_another_body(client):
+    headers = {"Idempotency-Key": "key-1"}
+    first = client.decide(body("keyed"), headers=headers)
+    assert client.decide(body("keyed"), headers=headers).json() == first.json()
+    assert_problem(client.decide(body("keyed-other"), headers=headers), 422, "idempotency_key_reused")

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from sqlalchemy import Engine
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,6 +22,7 @@ from credit_scoring.adapters.database.pushed import PushedEventRepository
 from credit_scoring.adapters.database.pushed_applicants import PushedApplicantRepository
 from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.adapters.feature_cache.opening import open_feature_cache
+from credit_scoring.adapters.rate_limits import route_limits
 from credit_scoring.adapters.registry_fetch import fetched_from_registry
 from credit_scoring.core.cached_features import Lifetime
 from credit_scoring.core.clocks import utc_now
@@ -128,6 +130,7 @@ class Parts:
             metrics=telemetry.metrics.render,
         )
         self.app: FastAPI = create_app(self.resources)
+        route_limits(environment.rate_limits).require_routes(_routes_of(self.app))
 
     @property
     def is_ready(self) -> bool:
@@ -146,6 +149,11 @@ class Parts:
     def _swapped(self, swap: Swap) -> None:
         self._telemetry.metrics.swapped(done=swap.failure is None)
         self._telemetry.metrics.roles_followed(swap.versions)
+
+
+def _routes_of(app: FastAPI) -> set[str]:
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    return {f"{method} {route.path_format}" for route in routes for method in route.methods or ()}
 
 
 def _database_url(stage: Path) -> str:

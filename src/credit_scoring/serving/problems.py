@@ -132,9 +132,14 @@ def told_of(error: CreditScoringError) -> Told:
     if error.code not in STATUS:
         return INTERNAL
     faults = error.faults if isinstance(error, RefusedBodyError) else ()
-    knows_when = isinstance(error, RateLimitedError | IssuerUnavailableError)
-    after = {"Retry-After": str(ceil(error.retry_after_s))} if knows_when else {}
-    return Told(error.code, str(error), faults, after)
+    return Told(error.code, str(error), faults, _retry_after(error))
+
+
+def _retry_after(error: CreditScoringError) -> dict[str, str]:
+    """When to come again, where the error knows it."""
+    if isinstance(error, RateLimitedError | IssuerUnavailableError):
+        return {"Retry-After": str(ceil(error.retry_after_s))}
+    return {}
 
 
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
