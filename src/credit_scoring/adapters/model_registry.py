@@ -94,8 +94,8 @@ class MlflowRegistry:
                 found = read_directory(Path(download_artifacts(source, dst_path=folder)))
         except (MlflowException, OSError) as exc:
             raise RegistryError(
-                f"The registry has no bundle for {where}: {exc}. If the registry was removed, remove the records "
-                f"database (CREDIT_DATABASE_URL) with it, or point MLFLOW_TRACKING_URI at the right registry."
+                f"The registry has no bundle for {where}: {exc}. Point MLFLOW_TRACKING_URI at the registry that has "
+                f"it, or restore it; without one, roles begin anew only in another database (CREDIT_DATABASE_URL)."
             ) from exc
         if digest(found) != ref.digest:
             raise RegistryError(f"The bundle of {where} is not the one that was registered. Restore its artifacts.")
