@@ -49,7 +49,7 @@ HOSTILE = {
     "empty id": (body(""), "/application_id", "string_too_short"),
     "long id": (body("x" * 129), "/application_id", "string_too_long"),
     "number as id": (body(7), "/application_id", "string_type"),
-    "control character": (body("a\nb"), "/application_id", "value_error"),
+    "control character": (body("a\nb"), "/application_id", "string_pattern_mismatch"),
     "unknown field": (body(amount=1), "/amount", "extra_forbidden"),
     "unknown column": (application(age_years=30), "/application/age_years", "extra_forbidden"),
     "protected column": (application(sex="male"), "/application/sex", "extra_forbidden"),
