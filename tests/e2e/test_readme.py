@@ -1,4 +1,4 @@
-"""The README's own commands, on the whole shipped portfolio; ``--update-readme`` writes what they printed into it."""
+"""The commands of the README and of docs/service.md; ``--update-readme`` writes what the README's printed into it."""
 
 import json
 import re
@@ -64,6 +64,16 @@ def test_an_applicant_of_the_portfolio_needs_no_fields(port: int, checkout: Chec
         assert answer["features_from"] == "store"
         read = client.get(f"/v1/decisions/{answer['decision_id']}").json()
     assert answer.items() <= read.items()
+
+
+def test_every_command_of_the_service_s_guide_does_what_it_says(port: int, checkout: Checkout):
+    guide = (PROJECT / "docs" / "service.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", guide, re.DOTALL)
+    told = checkout.run("\n".join(["set -e", *blocks]).replace("127.0.0.1:3000", f"127.0.0.1:{port}"))
+    for expected in ('"code":"unknown_applicant"', '"features_from":"cache"', '"matches":true', '"stored":1', "heads.json"):
+        assert expected in told
+    assert json.loads((checkout.root / "card.json").read_text())["holdout"]["auc_roc"] > 0.7
+    assert "all as they were written" in checkout.run("credit-scoring audit verify --heads heads.json")
 
 
 def test_the_benchmark_table_is_the_kept_result():
