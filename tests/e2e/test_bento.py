@@ -40,8 +40,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(PROJECT / "src", directory / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("service.py", "bentofile.yaml", "requirements-service.lock"):
         shutil.copy(PROJECT / name, directory)
-    app = directory / "src/credit_scoring/serving/app.py"
-    app.write_text(app.read_text().replace('API_VERSION = "', f'API_VERSION = "{MARK}+'))
+    description = directory / "src/credit_scoring/serving/description.py"
+    own = description.read_text()
+    assert 'API_VERSION = "' in own
+    description.write_text(own.replace('API_VERSION = "', f'API_VERSION = "{MARK}+'))
     return directory
 
 
@@ -71,6 +73,8 @@ def service(tag: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             await_ready(client, process, log)
+            key = (elsewhere / "data/development.key").read_text().strip()
+            client.headers["Authorization"] = f"Bearer {key}"
             yield client
     finally:
         process.terminate()
@@ -99,6 +103,15 @@ def test_a_decision_is_made_and_read_back(service):
     assert answer.items() <= read.json().items()
 
 
+def test_nobody_is_served_without_a_key(service):
+    refused = service.post("/v1/decisions", json=body("e2e"), headers={"Authorization": ""})
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+
+
+def test_the_metrics_are_ours(service):
+    assert "credit_http_requests_total" in service.get("/metrics").text
+
+
 def test_the_bento_runs_its_own_sources(service):
     assert service.get("/openapi.json").json()["info"]["version"].startswith(MARK)
 
@@ -110,7 +123,7 @@ def test_probes_answer_and_carry_the_request_id(service):
 
 
 def test_unknown_routes_and_methods_are_problems_in_the_bento_too(service):
-    for method, path, status in (("GET", "/nowhere", 404), ("GET", "/metrics", 404), ("PUT", "/v1/decisions", 405)):
+    for method, path, status in (("GET", "/nowhere", 404), ("PUT", "/v1/decisions", 405), ("PUT", "/metrics", 405)):
         response = service.request(method, path)
         assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
         assert response.json()["request_id"] == response.headers["x-request-id"]
