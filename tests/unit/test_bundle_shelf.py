@@ -3,6 +3,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -148,17 +149,36 @@ def test_after_a_failure_the_registry_is_asked_less_and_less_often(shelf, regist
     assert shelf.get(ref) is shelf.get(ref)
 
 
-def test_waiting_after_a_failure_concerns_that_bundle_alone_and_starts_anew_after_a_success(
-    shelf, registry, scorecard_bundle, monotonic
-):
+def test_waiting_after_a_failure_concerns_that_bundle_alone(shelf, registry, scorecard_bundle, monotonic):
     bad, good = (registry.put(variant(scorecard_bundle, number), number) for number in (3, 4))
     registry.away = RegistryError("away")
     with pytest.raises(RegistryError):
         shelf.get(bad)
     registry.away = None
     assert shelf.get(good)
+    with pytest.raises(RegistryError):
+        shelf.get(bad)
     monotonic.now = FIRST_WAIT_S
     assert shelf.get(bad)
+
+
+def test_after_a_success_waiting_starts_anew(shelf, registry, scorecard_bundle, monotonic):
+    ref, *others = (registry.put(variant(scorecard_bundle, number), number) for number in (3, 4, 5))
+    away = RegistryError("away")
+    for now, failure in ((0.0, away), (FIRST_WAIT_S, None)):
+        monotonic.now, registry.away = now, failure
+        with nullcontext() if failure is None else pytest.raises(RegistryError):
+            shelf.get(ref)
+    for other in others:  # so that it is dropped
+        shelf.get(other)
+    gc.collect()
+    asked = len(registry.asked)
+    registry.away = away
+    for now in (FIRST_WAIT_S, 2 * FIRST_WAIT_S):
+        monotonic.now = now
+        with pytest.raises(RegistryError):
+            shelf.get(ref)
+    assert len(registry.asked) == asked + 2
 
 
 def test_what_nothing_uses_is_dropped_the_one_asked_for_longest_ago_first(shelf, registry, scorecard_bundle):
