@@ -4,13 +4,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from credit_scoring.core.clocks import utc_now
 from credit_scoring.core.errors import StreamError
 from credit_scoring.core.pushed import Lag, Message, SetAside, read_message
 from credit_scoring.ports import Clock
@@ -23,10 +23,6 @@ _MILLISECOND_S = 1e-3
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 logger = logging.getLogger(__name__)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class RedisEventStream:
     trimmed before it was read is lost to it, and told.
     """
 
-    def __init__(self, url: str, membership: Membership, clock: Clock = _now) -> None:
+    def __init__(self, url: str, membership: Membership, clock: Clock = utc_now) -> None:
         """Connect to the server at ``url``.
 
         Raises:

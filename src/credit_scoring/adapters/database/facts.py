@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import polars as pl
@@ -16,6 +15,7 @@ from credit_scoring.adapters.database.schema import applicants as applicants_tab
 from credit_scoring.adapters.database.schema import events as events_table
 from credit_scoring.adapters.database.schema import loads
 from credit_scoring.adapters.database.timed_facts import timed_facts
+from credit_scoring.core.clocks import utc_now
 from credit_scoring.core.facts import Event, Facts, KnownFacts
 from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.pushed import dates_as_text
@@ -28,10 +28,6 @@ _ROWS_AT_ONCE = 20_000
 _KEYS = ("applicant_id", "occurred_at", "event_number", "known_at", "event_id")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class FactsRepository:
     """``FactsStore`` in the database: what files brought, a whole portfolio at a time, and what was pushed.
 
@@ -39,7 +35,7 @@ class FactsRepository:
     corrected. What was pushed stays, whatever is loaded; training reads both by the same rule (``pushed_tables``).
     """
 
-    def __init__(self, engine: Engine, clock: Clock = _now) -> None:
+    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
         self._engine = engine
         self._clock = clock
         # All questions of one call see one state of the database; the embedded one reads like that by itself.

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, and_, select, update
@@ -13,6 +13,7 @@ from credit_scoring.adapters.database.failures import told_as_records_error
 from credit_scoring.adapters.database.revisions import raise_revisions
 from credit_scoring.adapters.database.schema import events as file_events
 from credit_scoring.adapters.database.schema import pushed_events, quarantine
+from credit_scoring.core.clocks import utc_now
 from credit_scoring.core.owners import Owner
 from credit_scoring.core.pushed import Added, Message, PushedEvent, Readmitted, SetAside, Taken, contradicting
 from credit_scoring.ports import Clock
@@ -22,14 +23,10 @@ _ROWS_AT_ONCE = 1_000
 Key = tuple[str, str]
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class PushedEventRepository:
     """``EventInbox`` in the database."""
 
-    def __init__(self, engine: Engine, clock: Clock = _now) -> None:
+    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
         self._engine = engine
         self._clock = clock
 

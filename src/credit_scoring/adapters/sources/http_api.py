@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -15,11 +15,8 @@ from credit_scoring.adapters.sources.http_options import HttpCredentials, HttpOp
 from credit_scoring.adapters.sources.json_lines import read_json_lines
 from credit_scoring.adapters.sources.locations import project_path, reading
 from credit_scoring.adapters.sources.options import checked
+from credit_scoring.core.clocks import utc_now
 from credit_scoring.core.received import Batch, Received
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class HttpApiDataset(AbstractDataset[None, Received]):
@@ -62,7 +59,7 @@ class HttpApiDataset(AbstractDataset[None, Received]):
         load_args: Mapping[str, Any] | None = None,
         credentials: Mapping[str, Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         given = {"url": url, "params": dict(params or {}), "records": records, "next": next}

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 import polars as pl
@@ -17,6 +17,7 @@ from credit_scoring.adapters.sources.ledger import Taken
 from credit_scoring.adapters.sources.locations import Location, project_path, reading
 from credit_scoring.adapters.sources.options import FileOptions, JsonLinesOptions, NoOptions, checked
 from credit_scoring.adapters.sources.taking import Partner, take_new_files
+from credit_scoring.core.clocks import utc_now
 from credit_scoring.core.errors import ContractError
 from credit_scoring.core.received import Batch, Received, batches, schema_drift
 
@@ -26,10 +27,6 @@ _OPTIONS: dict[str, type[FileOptions | NoOptions]] = {
     "json_lines": JsonLinesOptions,
     "parquet": NoOptions,
 }
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class PartnerFilesDataset(AbstractDataset[None, Received]):
@@ -65,7 +62,7 @@ class PartnerFilesDataset(AbstractDataset[None, Received]):
         fs_args: Mapping[str, Any] | None = None,
         settled_seconds: float = 5.0,
         skip: Sequence[str] = (),
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         location = Location.of(path, credentials, fs_args)
