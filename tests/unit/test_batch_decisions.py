@@ -3,7 +3,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from service_package import NOW, decider, facts
 
@@ -45,6 +45,7 @@ def test_an_application_is_made_of_the_batch_and_the_applicant_and_fits_the_reco
     assert deciding.decided(rows(applicant_id=["a", "c" * LONGEST_ID])).equals(told)
 
 
+@example("2026-11", "20-5", "2026-11-20", "5")
 @given(batch_ids, applicant_ids, batch_ids, applicant_ids)
 def test_two_batches_or_applicants_never_meet_in_one_application(one, applicant, other, another):
     made = [application_id_of(one, applicant), application_id_of(other, another)]

@@ -34,7 +34,9 @@ class PortfolioConfigLoader(OmegaConfigLoader):
         if key == "parameters":
             shared = self._of_environment(self.base_env)
             _require_known_groups(found, shared)
-            _drop_other_strategys(found, shared, self._of_environment(self.env), self.runtime_params or {})
+            _drop_other_strategys(
+                found, shared, self._of_environment(self.env or self.default_run_env), self.runtime_params or {}
+            )
         return found
 
     def _of_environment(self, env: str | None) -> dict[str, Any]:
