@@ -14,7 +14,8 @@ from typing import Any
 
 import load
 import polars as pl
-from load import Plan, Report, Variant, sent
+from load import Plan, Report
+from sent_requests import APPLICANTS, TENANTS, Variant, facts_of, sent
 from sqlalchemy import Engine
 
 from credit_scoring.adapters.database.audit import AuditRepository
@@ -38,7 +39,7 @@ Name = tuple[str, str]
 def tenants_with_keys(engine: Engine) -> dict[str, str]:
     """Have two tenants, each with its own facts of applicants of the same names; return their keys."""
     keys = {}
-    for number, tenant in enumerate(load.TENANTS):
+    for number, tenant in enumerate(TENANTS):
         holder = KeyHolder(tenant, tenant, tenant, frozenset({"decide", "read"}))
         made = new_key(holder, utc_now(), lambda size, byte=number: bytes([byte]) * size)
         KeyRepository(engine).add(made.key)
@@ -48,7 +49,7 @@ def tenants_with_keys(engine: Engine) -> dict[str, str]:
 
 
 def _load_facts(engine: Engine, owner: Owner, salt: int) -> None:
-    told = {f"p-{number}": load.facts_of(31 * number + salt) for number in range(load.APPLICANTS)}
+    told = {f"p-{number}": facts_of(31 * number + salt) for number in range(APPLICANTS)}
     applicants = [{"applicant_id": name} | facts["application"] for name, facts in told.items()]
     events = [
         {"applicant_id": name, "event_number": number} | row

@@ -120,7 +120,7 @@ def bento(sources: Sources, database_url: str, *, workers: int, port: int = 0, *
 
 @contextmanager
 def bare(sources: Sources, database_url: str, *, workers: int, port: int = 0, **more: str) -> Iterator[Service]:
-    """As many workers without BentoML on one socket, ready when a request is answered."""
+    """As many workers without BentoML on one socket; what is asked before one is ready waits for it."""
     log, environment = sources.root / "bare.log", sources.environment(database_url, more)
     with socket.create_server(("127.0.0.1", port)) as listening, log.open("w") as output:
         listening.set_inheritable(True)

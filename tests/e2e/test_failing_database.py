@@ -16,7 +16,8 @@ import httpx
 import psutil
 import pytest
 from acknowledged import Loading, OnRecord, Told, loading, tenants_with_keys
-from load import Plan, sent
+from load import Plan
+from sent_requests import sent
 from served_sources import Service, Sources, bare, eventually
 
 from credit_scoring.adapters.database.engine import opened
@@ -57,6 +58,7 @@ def loaded(sources: Sources, url: str, told: Path) -> Iterator[tuple[Service, Lo
     with opened(url) as engine:
         keys = tenants_with_keys(engine)
         with bare(sources, url, workers=WORKERS) as service:
+            assert eventually(lambda: decided(service, keys).status_code == 200)
             plan = Plan(service.port, keys, str(told), CLIENTS, seed=3)
             with loading(plan) as load:
                 load.await_acknowledged(400)

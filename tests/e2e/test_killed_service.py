@@ -20,6 +20,7 @@ ROUNDS_BENTO = 4
 
 CLIENTS = 32
 WORKERS = 2
+READY_WITHIN_S = 60.0
 LONGEST_LIFE_S = 1.0
 """How long, at most, it is under load before it is killed."""
 
@@ -52,7 +53,7 @@ def test_a_killed_service_has_lost_and_doubled_nothing_that_it_acknowledged(serv
     draws, url = random.Random(rounds), f"sqlite:///{database}"  # noqa: S311 - the same moments each time
     with opened(url) as engine:
         keys = tenants_with_keys(engine)
-    with loading(Plan(port, keys, str(told), CLIENTS, seed=rounds)) as load:
+    with loading(Plan(port, keys, str(told), CLIENTS, seed=rounds, answered_within_s=READY_WITHIN_S)) as load:
         for number in range(rounds):
             with serve(sources, url, workers=WORKERS, port=port) as service:
                 kill_in_the_act(service, load, draws)
