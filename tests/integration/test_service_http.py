@@ -470,3 +470,24 @@ def test_an_idempotency_key_gets_the_first_answer_and_refuses_another_body(clien
     first = client.decide(body("keyed"), headers=headers)
     assert client.decide(body("keyed"), headers=headers).json() == first.json()
     assert_problem(client.decide(body("keyed-other"), headers=headers), 422, "idempotency_key_reused")
+
+
+def test_a_database_that_is_not_there_yet_is_tried_until_it_is(stage_directory, tmp_path, monkeypatch):
+    monkeypatch.setattr("credit_scoring.serving.bootstrap.OPEN_AGAIN_S", 0.05)
+    place = tmp_path / "later"
+    place.write_text("not a directory yet")
+    monkeypatch.setenv("CREDIT_DATABASE_URL", f"sqlite:///{place}/credit.db")
+    service = DecisionService(stage_directory, private_telemetry())
+    service.open()
+    assert not service.is_ready
+    place.unlink()
+    deadline = time.monotonic() + 20
+    while not service.is_ready and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with closing(Client(service, (place / "development.key").read_text().strip())) as client:
+        assert client.decide(body()).status_code == 200
+    service.close()
+
+
+def test_an_address_that_is_nearly_right_is_told_to_be_wrong(client):
+    assert_problem(client.get("/v1/decisions/"), 404, "not_found")

@@ -25,6 +25,7 @@ def create_app(resources: Resources) -> FastAPI:
         title=f"Credit decisions: {portfolio.title}",
         description=portfolio.description,
         separate_input_output_schemas=False,
+        redirect_slashes=False,  # an address that is nearly right is told to be wrong, not answered with another
     )
     app.add_middleware(RequestIds)
     add_error_handlers(app)

@@ -1,7 +1,8 @@
 """The composition root: package, database, cache and roles put together once, at start-up."""
 
 import logging
-from contextlib import ExitStack
+import threading
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,10 +27,11 @@ from credit_scoring.adapters.rate_limits import route_limits
 from credit_scoring.adapters.registry_fetch import fetched_from_registry
 from credit_scoring.core.cached_features import Lifetime
 from credit_scoring.core.clocks import utc_now
-from credit_scoring.core.errors import CreditScoringError
+from credit_scoring.core.errors import CreditScoringError, RecordsError, RegistryError
 from credit_scoring.environment import Environment
 from credit_scoring.ports import FeatureCache
 from credit_scoring.serving.access import guard_of
+from credit_scoring.serving.admission import Guard
 from credit_scoring.serving.app import create_app
 from credit_scoring.serving.decision_queue import DecisionQueue
 from credit_scoring.serving.http_errors import problem
@@ -46,15 +48,24 @@ from credit_scoring.usecases.replay_decisions import Replayer
 
 logger = logging.getLogger(__name__)
 
+OPEN_AGAIN_S = 5.0
+"""How long after a failed start the next one is tried, when the fault may pass by itself."""
+
+_MAY_PASS = (RecordsError, RegistryError)
+
 
 class DecisionService:
-    """The API as an ASGI app that answers 503 until it was opened without a fault."""
+    """The API as an ASGI app that answers 503 until it was opened without a fault.
+
+    A database or registry that does not answer yet is tried again until it does; what only people can mend is not.
+    """
 
     def __init__(self, stage: Path, telemetry: Telemetry) -> None:
         self._stage = stage
         self._telemetry = telemetry
         self._app: ASGIApp = RequestIds(_not_ready)
         self._parts: Parts | None = None
+        self._closed = threading.Event()
 
     @property
     def is_ready(self) -> bool:
@@ -63,17 +74,28 @@ class DecisionService:
 
     def open(self) -> None:
         """Load the package, open the database and check the models; a fault is logged and leaves it not ready."""
+        if isinstance(self._fault(), _MAY_PASS):
+            threading.Thread(target=self._open_later, name="open-later", daemon=True).start()
+
+    def _open_later(self) -> None:
+        while not self._closed.wait(OPEN_AGAIN_S) and isinstance(self._fault(), _MAY_PASS):
+            pass
+
+    def _fault(self) -> CreditScoringError | None:
+        """Try to open; return what kept it from being ready, None when it is."""
         try:
             package, environment = read_package(self._stage), Environment()
             engine = open_database(_database_url(self._stage))
             self._parts = Parts(package, engine, environment, self._telemetry)
         except CreditScoringError as exc:
             logger.critical("not_ready code=%s: %s", exc.code, exc)
-            return
+            return exc
         self._app = self._parts.app
+        return None
 
     def close(self) -> None:
         """Let the turn in hand end, and release what is held."""
+        self._closed.set()
         if self._parts is not None:
             self._parts.close()
 
@@ -94,43 +116,43 @@ class Parts:
             RecordsError: If the database cannot be used.
             SettingsError: If an environment variable says something that cannot be.
         """
-        self._engine, self._telemetry, self._open = engine, telemetry, ExitStack()
-        roles = RoleRepository(engine)
-        shelf = BundleShelf(package, fetched_from_registry, telemetry.metrics.bundle_loaded)
-        self._follower = RolesFollower(package.portfolio, roles, shelf.get, self._swapped)
-        self._follower.open(package.roles)
-        telemetry.metrics.roles_followed(self._follower.assignment().versions)
-        self._open.callback(self._follower.close)
+        self._engine, self._telemetry = engine, telemetry
+        with ExitStack() as opened:  # closed again, unless everything could be opened
+            opened.callback(engine.dispose)
+            self._roles = RoleRepository(engine)
+            self._shelf = BundleShelf(package, fetched_from_registry, telemetry.metrics.bundle_loaded)
+            self._follower = RolesFollower(package.portfolio, self._roles, self._shelf.get, self._swapped)
+            opened.callback(self._follower.close)
+            self._follower.open(package.roles)
+            telemetry.metrics.roles_followed(self._follower.assignment().versions)
+            cache = opened.enter_context(self._cache(environment))
+            self.resources = self._resources(package.portfolio, cache, guard_of(engine, environment))
+            opened.callback(self.resources.queue.close)
+            self.app: FastAPI = create_app(self.resources)
+            route_limits(environment.rate_limits).require_routes(_routes_of(self.app))
+            self._open = opened.pop_all()
+
+    def _resources(self, portfolio: str, cache: FeatureCache, guard: Guard) -> Resources:
+        engine, telemetry, assignment = self._engine, self._telemetry, self._follower.assignment
         decisions, facts = DecisionRepository(engine), FactsRepository(engine)
-        decider = Decider(
-            self._follower.assignment,
-            FeatureRows(facts, self._cache(environment)),
-            decisions,
-            observer=telemetry.metrics,
-        )
-        queue = DecisionQueue(decider.decide_many, telemetry)
-        self._open.callback(queue.close)
-        guard = guard_of(engine, environment)
-        replayer = Replayer(AuditRepository(engine), roles, shelf.get, ReceivedBodies().read)
-        self.resources = Resources(
-            package.portfolio,
-            self._follower.assignment,
-            guard,
-            queue,
-            decisions,
-            roles,
-            utc_now,
-            replayer,
+        decider = Decider(assignment, FeatureRows(facts, cache), decisions, observer=telemetry.metrics)
+        return Resources(
+            portfolio=portfolio,
+            assignment=assignment,
+            guard=guard,
+            queue=DecisionQueue(decider.decide_many, telemetry),
+            decisions=decisions,
+            roles=self._roles,
+            clock=utc_now,
+            replayer=Replayer(AuditRepository(engine), self._roles, self._shelf.get, ReceivedBodies().read),
             applicants=PushedApplicantRepository(engine),
             inbox=PushedEventRepository(engine),
             timed_facts=facts,
             repeated=RepeatedRequests(IdempotencyRepository(engine), utc_now, random_id),
-            loaded_models=shelf.loaded,
+            loaded_models=self._shelf.loaded,
             is_ready=lambda: self.is_ready,
             metrics=telemetry.metrics.render,
         )
-        self.app: FastAPI = create_app(self.resources)
-        route_limits(environment.rate_limits).require_routes(_routes_of(self.app))
 
     @property
     def is_ready(self) -> bool:
@@ -141,10 +163,9 @@ class Parts:
         """Release what is held."""
         self._open.close()
 
-    def _cache(self, environment: Environment) -> FeatureCache:
+    def _cache(self, environment: Environment) -> AbstractContextManager[FeatureCache]:
         lifetime = Lifetime(timedelta(seconds=environment.feature_ttl_s))
-        cache = open_feature_cache(environment.redis_url, lifetime, utc_now, self._telemetry.metrics.cache_failed)
-        return self._open.enter_context(cache)
+        return open_feature_cache(environment.redis_url, lifetime, utc_now, self._telemetry.metrics.cache_failed)
 
     def _swapped(self, swap: Swap) -> None:
         self._telemetry.metrics.swapped(done=swap.failure is None)
