@@ -90,6 +90,19 @@ class OwnPostgres:
     def start(self) -> None:
         self._server.ensure_postgres_running()
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Have it take what is sent, and answer nothing."""
+        server = psutil.Process(self._server.get_pid())
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
     def close(self) -> None:
         self._server.cleanup()
 
@@ -110,6 +123,19 @@ def test_a_database_server_that_is_gone_makes_the_service_refuse_until_it_is_bac
             assert eventually(lambda: is_refused(service, keys))
             own_postgres.start()
             assert eventually(lambda: decided(service, keys).status_code == 200)
+
+
+def test_nobody_waits_past_the_deadline_for_a_database_that_hangs(sources, own_postgres):
+    with opened(own_postgres.url) as engine:
+        keys = tenants_with_keys(engine)
+    with bare(sources, own_postgres.url, workers=1) as service:
+        assert eventually(lambda: decided(service, keys).status_code == 200)
+        with own_postgres.hanging():
+            for _ in range(2):  # by the second time the key has to be looked up again
+                waited = decided(service, keys)
+                assert (waited.status_code, waited.json()["code"]) == (504, "timeout")
+                assert int(waited.headers["retry-after"]) > 0
+        assert eventually(lambda: decided(service, keys).status_code == 200)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ OF_EVERY_ROUTE = (
 )
 OF_EVERY_BODY = (
     "incomplete_body",
+    "body_too_slow",
     "body_too_large",
     "unsupported_media_type",
     "malformed_json",
@@ -61,7 +62,7 @@ def admitted(guard: Guard, scope: AccessScope) -> Any:
     async def admit(request: Request, _sent: Annotated[Any, Security(_BEARER, scopes=[scope])]) -> Caller:
         route = route_of(request)
         request.scope.setdefault("state", {})["route"] = route
-        caller = await guard.admit(request, scope, f"{request.method} {route}")
+        caller = await in_time(guard.admit(request, scope, f"{request.method} {route}"))
         _require_known_parameters(request)
         return caller
 
