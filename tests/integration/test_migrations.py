@@ -1,14 +1,20 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from databases import migrate
 from sqlalchemy import Engine, create_engine, inspect, text
 from tenants import facts_of, owned
 
+from credit_scoring.adapters.database import engine as database
 from credit_scoring.adapters.database.engine import open_database, writing
 from credit_scoring.adapters.database.facts import FactsRepository
 from credit_scoring.adapters.database.schema import metadata
@@ -60,3 +66,18 @@ def test_processes_that_open_a_new_database_at_once_all_find_it_ready(database_u
     for engine in engines:
         assert facts_of(FactsRepository(engine), owned("p"), "1") is None
         engine.dispose()
+
+
+def test_the_newest_revision_is_the_last_migration_and_needs_no_alembic(database_url):
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == database.NEWEST_REVISION
+    open_database(database_url).dispose()
+    told = f"""
+import sys
+from credit_scoring.adapters.database.engine import open_database
+open_database({database_url!r})
+print([name for name in sys.modules if name.partition(".")[0] in ("alembic", "mako")])
+"""
+    run = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -491,3 +491,21 @@ def test_a_database_that_is_not_there_yet_is_tried_until_it_is(stage_directory, 
 
 def test_an_address_that_is_nearly_right_is_told_to_be_wrong(client):
     assert_problem(client.get("/v1/decisions/"), 404, "not_found")
+
+
+def test_a_body_that_does_not_arrive_in_time_is_refused(client, database, monkeypatch):
+    monkeypatch.setattr("credit_scoring.serving.bodies.SLOWEST_BODY_S", 0.05)
+    sent = []
+
+    async def receive():
+        await anyio.sleep(30)
+
+    async def send(message):
+        sent.append(message)
+
+    key = (database.parent / "development.key").read_bytes().strip()
+    headers = [(b"content-type", b"application/json"), (b"authorization", b"Bearer " + key)]
+    scope = {"type": "http", "method": "POST", "path": "/v1/decisions", "headers": headers, "query_string": b""}
+    scope |= {"http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1)}
+    anyio.run(client.parts.app, scope, receive, send)
+    assert sent[0]["status"] == 408

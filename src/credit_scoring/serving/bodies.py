@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import anyio
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +19,9 @@ from credit_scoring.serving.problems import RefusedBodyError
 LARGEST_BODY_BYTES = 2**20
 LARGEST_EVENTS_BYTES = 4 * 2**20
 LARGEST_BATCH_BYTES = 32 * 2**20
+
+SLOWEST_BODY_S = 30.0
+"""How long a body may take to arrive."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -63,11 +67,15 @@ async def content_of(request: Request, largest_bytes: int) -> bytes:
     _require_json(request.headers)
     content = bytearray()
     try:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > largest_bytes:
-                told = f"The body is larger than {largest_bytes:,} bytes. Send less at once."
-                raise RefusedBodyError("body_too_large", told)
+        with anyio.fail_after(SLOWEST_BODY_S):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > largest_bytes:
+                    told = f"The body is larger than {largest_bytes:,} bytes. Send less at once."
+                    raise RefusedBodyError("body_too_large", told)
+    except TimeoutError as exc:
+        told = f"The body did not arrive within {SLOWEST_BODY_S:g} seconds. Send it again, or less at once."
+        raise RefusedBodyError("body_too_slow", told) from exc
     except ClientDisconnect as exc:
         raise RefusedBodyError("incomplete_body", "The connection ended before the body did. Send it whole.") from exc
     return bytes(content)

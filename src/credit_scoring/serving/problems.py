@@ -25,6 +25,7 @@ MOST_FAULTS = 50
 
 STATUS: Mapping[str, HTTPStatus] = {
     "incomplete_body": HTTPStatus.BAD_REQUEST,
+    "body_too_slow": HTTPStatus.REQUEST_TIMEOUT,
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
     "not_found": HTTPStatus.NOT_FOUND,

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -19,11 +17,12 @@ from credit_scoring.core.errors import RecordsError
 BUSY_TIMEOUT_S = 3.0
 """How long a statement waits for another process's lock; below the service's own deadline of 10 seconds."""
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+NEWEST_REVISION = "0003"
+"""The revision that this version of the package works on; a database that has it needs no Alembic."""
+
 _START_UP_TIMEOUT_S = 30.0
 _LARGEST_POOL = 40  # one connection per worker thread of the service
 _WRITES = "credit_scoring_writes"
-_MIGRATIONS_LOCK = 0x63726564  # a number of this program's own among PostgreSQL's advisory locks
 
 
 def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -189,15 +188,20 @@ def _refuse_when_replaced(engine: Engine, path: Path) -> None:
 
 
 def _upgrade(engine: Engine) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    # One transaction that holds the write lock: who comes second waits, then finds nothing left to do.
-    with writing(engine).begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(_MIGRATIONS_LOCK)))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    if _revision(engine) != NEWEST_REVISION:
+        from credit_scoring.adapters.database.upgrade import upgrade  # noqa: PLC0415 - Alembic, for new databases alone
+
+        upgrade(engine)
     engine.dispose()
+
+
+def _revision(engine: Engine) -> str | None:
+    """Return the revision of the schema, None for a database without one; who may not write is refused here."""
+    with writing(engine).begin() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
 
 
 def _plain(exc: Exception) -> str:
