@@ -20,6 +20,15 @@ BUSY_TIMEOUT_S = 3.0
 NEWEST_REVISION = "0003"
 """The revision that this version of the package works on; a database that has it needs no Alembic."""
 
+_GIVE_UP = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 8_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+"""After how many seconds (``tcp_user_timeout``: milliseconds) a PostgreSQL that left the network is given up."""
+
 _START_UP_TIMEOUT_S = 30.0
 _LARGEST_POOL = 40  # one connection per worker thread of the service
 _WRITES = "credit_scoring_writes"
@@ -125,7 +134,8 @@ def _embedded_file(url: URL) -> Path | None:
 
 def _engine(url: URL, path: Path | None, busy_timeout_s: float, *, create: bool = True) -> Engine:
     if path is None:
-        return create_engine(url, pool_pre_ping=True)
+        ours = {"connect_args": _GIVE_UP} if url.get_driver_name() == "psycopg" else {}
+        return create_engine(url, pool_pre_ping=True, pool_timeout=busy_timeout_s, **ours)
     # The absolute path: a process that changes its working directory keeps its database. Once in use, a file
     # that was deleted is not made again: an empty one would pass for the records.
     mode = "rwc" if create else "rw"
