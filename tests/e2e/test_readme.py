@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from checkout import PROJECT, Checkout
+
+from credit_scoring.client import CreditScoringClient
 
 README = PROJECT / "README.md"
 
@@ -59,11 +60,12 @@ def test_the_request_of_the_readme_gets_the_answer_that_it_shows(port: int, chec
 
 
 def test_an_applicant_of_the_portfolio_needs_no_fields(port: int, checkout: Checkout):
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=checkout.authorization, timeout=10) as client:
-        answer = client.post("/v1/decisions", json={"application_id": "loan-2", "applicant_id": "4711"}).json()
-        assert answer["features_from"] == "store"
-        read = client.get(f"/v1/decisions/{answer['decision_id']}").json()
-    assert answer.items() <= read.items()
+    key_file = checkout.root / "data/development.key"
+    with CreditScoringClient(f"http://127.0.0.1:{port}", key_file=key_file) as client:
+        answer = client.decide("loan-2", "4711")
+        assert answer.features_from == "store"
+        read = client.decision(answer.decision_id)
+    assert answer.model_dump().items() <= read.model_dump().items()
 
 
 def test_every_command_of_the_service_s_guide_does_what_it_says(port: int, checkout: Checkout):
