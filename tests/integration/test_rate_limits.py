@@ -71,7 +71,7 @@ def test_without_a_setting_every_route_has_a_limit():
     limits = route_limits("")
     assert limits.of(ROUTE) == RateLimit(6000, 60)
     assert limits.of("POST /v1/decisions/batch") == RateLimit(60, 60)
-    assert limits.unauthenticated == RateLimit(60, 60)
+    assert limits.unauthenticated == RateLimit(600, 60)
 
 
 def test_a_setting_changes_what_it_names():

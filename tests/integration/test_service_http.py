@@ -509,3 +509,20 @@ def test_a_body_that_does_not_arrive_in_time_is_refused(client, database, monkey
     scope |= {"http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1)}
     anyio.run(client.parts.app, scope, receive, send)
     assert sent[0]["status"] == 408
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_a_compressed_body_is_refused(client, encoding):
+    headers = JSON | {"Content-Encoding": encoding}
+    response = client.post("/v1/decisions", content=json.dumps(body("compressed")), headers=headers)
+    assert_problem(response, 415, "unsupported_media_type")
+
+
+def test_a_batch_in_which_somebody_was_not_known_yet_is_decided_anew_under_its_key(client):
+    key, sent = {"Idempotency-Key": "later"}, {"applications": [{"application_id": "late-1", "applicant_id": "late"}]}
+    first = client.post("/v1/decisions/batch", json=sent, headers=key).json()
+    assert first["results"][0]["problem"]["code"] == "unknown_applicant"
+    assert client.put("/v1/applicants/late", json={"limit_twd": 1, "education": "other"}).status_code == 201
+    again = client.post("/v1/decisions/batch", json=sent, headers=key)
+    assert again.json()["decided"] == 1
+    assert client.post("/v1/decisions/batch", json=sent, headers=key).content == again.content

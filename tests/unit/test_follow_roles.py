@@ -235,3 +235,13 @@ def test_a_turn_ends_under_the_assignment_it_began_with(follow, book, swapped, s
     assert follower.assignment().sequence == 2
     assert answers[1].model.version in (1, 2)
     assert later.model.version in (3, 4)
+
+
+@pytest.mark.parametrize("change", [{"model": "nonsense"}, {"algorithm": "boosted_trees"}], ids=str)
+def test_a_row_that_calls_a_bundle_something_else_is_not_followed(follow, book, first, told, change):
+    follower = follow()
+    misnamed = first.model_copy(update={"champion": first.champion.model_copy(update=change)})
+    book.append(PORTFOLIO, 1, misnamed, "by hand")
+    follower.look()
+    assert follower.assignment().sequence == 1
+    assert told[-1].failure == "bundle"

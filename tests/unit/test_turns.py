@@ -99,9 +99,14 @@ def test_an_application_that_comes_twice_in_a_turn_is_decided_once(models):
     assert isinstance(answers[6], ApplicationReusedError)
 
 
-def test_a_repeat_of_what_could_not_be_decided_is_told_to_come_again(models):
-    answers = decider(models).decide_many([application(inline=None)] * 2)
-    assert [type(answer) for answer in answers] == [UnknownApplicantError, RequestInProgressError]
+def test_what_comes_twice_and_cannot_be_decided_fails_alike_and_another_body_is_told_to_come_again(models):
+    other = application(inline=None, received={"another": "body"})
+    answers = decider(models).decide_many([application(inline=None), application(inline=None), other])
+    assert [type(answer) for answer in answers] == [
+        UnknownApplicantError,
+        UnknownApplicantError,
+        RequestInProgressError,
+    ]
 
 
 def test_an_idempotency_key_gets_its_first_answer_and_no_other_body(models):

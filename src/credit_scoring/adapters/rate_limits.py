@@ -21,7 +21,7 @@ from credit_scoring.core.rate_limits import Allowance, RateLimit, RouteLimits
 UNAUTHENTICATED = "unauthenticated"
 """What stands for a route in the setting, where requests without an accepted key are limited."""
 
-DEFAULT_RATE_LIMITS = "6000/minute; POST /v1/decisions/batch=60/minute; unauthenticated=60/minute"
+DEFAULT_RATE_LIMITS = "6000/minute; POST /v1/decisions/batch=60/minute; unauthenticated=600/minute"
 REDIS_ANSWERS_WITHIN_S = 0.05
 REDIS_TRIED_AGAIN_S = 1.0
 MOST_COUNTED = 10_000

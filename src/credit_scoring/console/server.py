@@ -11,6 +11,12 @@ from credit_scoring.core.errors import BundleError, CreditScoringError
 from credit_scoring.core.roles import model_name
 from credit_scoring.environment import Environment
 
+REGISTRY = "MLFLOW_TRACKING_URI"
+"""MLflow's own variable: where a bundle is fetched that holds a role and that the Bento lacks."""
+
+EMBEDDED_REGISTRY = "sqlite:///mlflow.db"
+"""The registry that ``kedro run`` keeps below the project when none is named."""
+
 
 class PortTakenError(CreditScoringError):
     """The port to listen on is in use."""
@@ -78,7 +84,9 @@ def run_server(tag: str, host: str, port: int, workers: int | None = None) -> No
 def _settings(here: Environment) -> dict[str, str]:
     """Return the settings as environment variables that mean the same in another directory.
 
-    The server works in the Bento's own: there is no ``.env`` there, and a relative database would be another one.
+    The server works in the Bento's own: no ``.env`` is there, and a relative database or registry would be another.
     """
     given = {f"CREDIT_{name.upper()}": str(getattr(here, name)) for name in here.model_fields_set}
-    return given | {"CREDIT_DATABASE_URL": absolute_url(here.database_url)}
+    registry = os.environ.get(REGISTRY) or EMBEDDED_REGISTRY
+    absolute = absolute_url(registry) if registry.startswith("sqlite:") else registry
+    return given | {"CREDIT_DATABASE_URL": absolute_url(here.database_url), REGISTRY: absolute}

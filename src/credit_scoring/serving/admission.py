@@ -22,8 +22,8 @@ from credit_scoring.usecases.admission import Checked, RecentChecks
 
 _BEARER = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 _LONGEST_HEADER = 8192
-_PROXIES = (b"forwarded", b"via", b"x-real-ip", b"x-forwarded-")
-"""What headers are called, or begin with, that a proxy adds: the client is then not who is connected."""
+_PROXIES = re.compile(rb"via|.*forwarded.*|.*(client|real|connecting|remote|originating)[-_](ip|addr).*")
+"""What headers are called that a proxy adds: the client is then not who is connected."""
 
 _LOOK_UPS = 8  # at once; so many threads, at most, can strangers with made-up keys keep busy
 
@@ -162,7 +162,7 @@ def _from_this_machine(scope: Scope) -> bool:
     found = _client(scope)
     if found is None or not found.is_loopback:
         return False
-    return not any(name.startswith(_PROXIES) for name, _ in scope["headers"])
+    return not any(_PROXIES.fullmatch(name) for name, _ in scope["headers"])
 
 
 def _client(scope: Scope) -> IPv4Address | IPv6Address | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -42,6 +41,10 @@ BATCH_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"app
 """What OpenAPI says of the body."""
 
 
+_WRONG_IN_ITSELF = {"invalid_application", "application_reused"}
+"""Problems that the same application has whenever it comes; what else failed may be decided another time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Applications of one request, or what is wrong with each; ``received`` is its body, ``request_id`` its own."""
@@ -75,8 +78,8 @@ async def decide_batch(batch: Batch, queue: DecisionQueue) -> BatchResults:
 
 
 def is_final(results: BatchResults) -> bool:
-    """Return whether every application would be answered the same again: none failed for want of something."""
-    return all(one.problem is None or one.problem.status < HTTPStatus.INTERNAL_SERVER_ERROR for one in results.results)
+    """Return whether every application would be answered the same for ever: decided, or wrong in itself."""
+    return all(one.problem is None or one.problem.code in _WRONG_IN_ITSELF for one in results.results)
 
 
 async def _decided(chunk: Sequence[Application], queue: DecisionQueue) -> list[Answer]:
@@ -94,7 +97,8 @@ def _batch(content: bytes, model: type[BaseModel], sender: Sender) -> Batch:
     items = given["applications"]
     if not 1 <= len(items) <= MOST_APPLICATIONS:
         detail = f"must have 1 to {MOST_APPLICATIONS:,} applications"
-        raise invalid([Fault(pointer="/applications", code="too_long", detail=detail)], "invalid_body")
+        code = "too_long" if items else "too_short"
+        raise invalid([Fault(pointer="/applications", code=code, detail=detail)], "invalid_body")
     return Batch([_item(item, model, sender) for item in items], sender.request_id, given)
 
 

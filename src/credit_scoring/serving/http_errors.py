@@ -149,7 +149,8 @@ def _methods_of(request: Request) -> list[str]:
 
 def _invalid_parameters(request: Request, exc: RequestValidationError) -> JSONResponse:
     told = ", ".join(f"'{error['loc'][-1]}' {_wording(error['type'], error['msg'])}" for error in exc.errors())
-    return problem(request, Told("invalid_parameter", f"{told}. Correct the address and send it again."))
+    where = "header" if all(error["loc"][0] == "header" for error in exc.errors()) else "address"
+    return problem(request, Told("invalid_parameter", f"{told}. Correct the {where} and send it again."))
 
 
 def _known(request: Request, exc: CreditScoringError) -> JSONResponse:

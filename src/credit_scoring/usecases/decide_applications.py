@@ -76,7 +76,7 @@ class Decider:
         new = [place for place, record in enumerate(held) if record is None and firsts[place] == place]
         decided = dict(zip(new, self._decided([asked[place] for place in new], assignment), strict=True))
         return [
-            self._answer(one, record or decided[firsts[place]], is_first=place in decided)
+            self._answer(one, asked[firsts[place]], record or decided[firsts[place]], is_new=place in decided)
             for place, (one, record) in enumerate(zip(asked, held, strict=True))
         ]
 
@@ -108,14 +108,17 @@ class Decider:
         by_place = iter(holding)
         return [next(by_place) if isinstance(one, DecisionRecord) else one for one in found]
 
-    def _answer(self, asked: Asked, found: DecisionRecord | CreditScoringError, *, is_first: bool) -> Answer:
+    def _answer(
+        self, asked: Asked, first: Asked, found: DecisionRecord | CreditScoringError, *, is_new: bool
+    ) -> Answer:
+        """Return what became of ``asked``, whose application or key ``first`` brought first in this turn."""
         if isinstance(found, CreditScoringError):
-            # Whether the same came twice is not known of what was not decided; sent again, it is decided by itself.
-            return found if is_first else RequestInProgressError()
+            # Another body under a name that was not decided after all: sent again, it is decided by itself.
+            return found if asked.digest == first.digest else RequestInProgressError()
         if found.received_digest != asked.digest:
             same = found.answer.application_id == asked.key.application_id
             return ApplicationReusedError() if same else IdempotencyKeyReusedError()
-        if not is_first:
+        if not is_new:
             self.observer.repeated()
         return found.answer
 

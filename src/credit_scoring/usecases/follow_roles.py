@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from credit_scoring.core.errors import CreditScoringError, RegistryError
-from credit_scoring.core.roles import ROLES, BundleRef, Roles, RolesRow
+from credit_scoring.core.errors import BundleError, CreditScoringError, RegistryError
+from credit_scoring.core.roles import ROLES, BundleRef, Roles, RolesRow, model_name
 from credit_scoring.core.routing import strategy_of
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.ports import RoleBook
@@ -31,10 +31,26 @@ class Swap:
 
 
 def assigned(row: RolesRow, bundle_of: BundleOf) -> Assignment:
-    """Return what decides by a row of the roles' history; errors are those of ``bundle_of``."""
+    """Return what decides by a row of the roles' history.
+
+    Raises:
+        BundleError: If a bundle is not what the row calls it; also what ``bundle_of`` raises.
+    """
     holders = {role: row.roles.holder(role) for role in ROLES}
     models = {role: RoleModel(ref, bundle_of(ref)) for role, ref in holders.items()}
+    for model in models.values():
+        _require_same(model, row.sequence)
     return Assignment(row.sequence, models, strategy_of(row.roles.experiment))
+
+
+def _require_same(model: RoleModel, sequence: int) -> None:
+    """Refuse a row that gives a bundle another name: records would tell of a model that never decided."""
+    made = model_name(model.bundle.portfolio.name), model.bundle.classifier.algorithm
+    if (model.ref.model, model.ref.algorithm) != made:
+        raise BundleError(
+            f"Row {sequence} of the roles calls a bundle '{model.ref.model}' ({model.ref.algorithm}), but its digest "
+            f"is that of '{made[0]}' ({made[1]}). Record the roles again, with the bundle as it is registered."
+        )
 
 
 class RolesFollower:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from credit_scoring.api.replays import Replay
 from credit_scoring.core.callers import Caller
+from credit_scoring.serving.declared_types import Identifier
 from credit_scoring.serving.endpoints import admitted, described, in_thread
 from credit_scoring.serving.http_errors import answer
 from credit_scoring.serving.resources import Resources
@@ -27,5 +28,5 @@ def add_replay_routes(app: FastAPI, resources: Resources) -> None:
             "bundle_unavailable",
         ),
     )
-    async def replay(request: Request, caller: Annotated[Caller, read], decision_id: str) -> Response:
+    async def replay(request: Request, caller: Annotated[Caller, read], decision_id: Identifier) -> Response:
         return answer(request, await in_thread(resources.replayer.replay, resources.owner(caller), decision_id))
