@@ -116,8 +116,21 @@ def test_serve_names_a_port_that_is_taken(built):
         assert_one_line(run("serve", "--port", str(port)), str(port), "PORT=")
 
 
+@pytest.mark.parametrize("registry", ["http://registry:5000", "sqlite:////srv/mlflow.db"])
+def test_serve_passes_on_the_registry_that_is_named(built, monkeypatch, registry):
+    started: list[Any] = []
+    monkeypatch.setattr(os, "execve", lambda *given: started.extend(given))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    assert run("serve", "--port", port).exit_code == 0
+    assert started[2]["MLFLOW_TRACKING_URI"] == registry
+
+
 def test_serve_starts_bentoml_on_the_database_that_was_filled(built, monkeypatch):
     started: list[Any] = []
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(os, "execve", lambda *given: started.extend(given))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -129,6 +142,7 @@ def test_serve_starts_bentoml_on_the_database_that_was_filled(built, monkeypatch
     assert environment["BENTOML_DO_NOT_TRACK"] == "true"
     database = environment["CREDIT_DATABASE_URL"]
     assert database == f"sqlite:///{built}/data/credit_scoring.db"
+    assert environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{built}/mlflow.db"
     assert facts_of(FactsRepository(open_database(database)), owned("taiwan_cards"), "1") is not None
 
 
