@@ -21,7 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from service_package import body, embedded, served, stage
 
+from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.oidc import LEEWAY_S, OidcOptions, TokenCheck, oidc_options
 from credit_scoring.adapters.oidc_keys import BETWEEN_FETCHES_S, FRESH_S, LAST_RESORT_S, IssuerKeys
 from credit_scoring.core.callers import Accepted, Caller
@@ -442,3 +444,24 @@ def test_no_token_and_no_subject_are_logged(issuer, caplog):
     shown = caplog.text + repr(told.value) + repr(check.check) + key_id
     assert "oidc_keys_unavailable" in shown
     assert not any(piece in shown for piece in (subject, *(piece for one in sent for piece in one.split("."))))
+
+
+def test_a_service_that_is_told_an_issuer_takes_its_tokens_and_no_development_key(
+    issuer, scorecard_bundle, boosted_trees_bundle, tmp_path
+):
+    package = stage(tmp_path / "stage/of/bento", scorecard_bundle, boosted_trees_bundle)
+    engine = open_database(f"sqlite:///{tmp_path}/credit.db")
+    with served(package, engine, embedded(tmp_path / "credit.db")) as client:
+        assert client.decide(body("with-the-key")).status_code == 200
+        key = (tmp_path / "development.key").read_text().strip()
+    told = {"oidc_issuer": issuer.url, "oidc_audience": AUDIENCE}
+    environment = embedded(tmp_path / "credit.db").model_copy(update=told)
+    now = datetime.now(UTC).timestamp()
+    mine = token(issuer, scope="decide", exp=now + 300, iat=now)
+    with served(package, engine, environment) as client:
+        refused = client.decide(body("key"), headers={"Authorization": f"Bearer {key}"})
+        accepted = client.decide(body("token"), headers={"Authorization": f"Bearer {mine}"})
+        where = f"/v1/decisions/{accepted.json()['decision_id']}"
+        unread = client.get(where, headers={"Authorization": f"Bearer {mine}"})
+    assert (refused.status_code, accepted.status_code, unread.status_code) == (401, 200, 403)
+    assert unread.json()["code"] == "forbidden"
