@@ -21,7 +21,8 @@ from service_package import embedded, served, stage
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.serving.api_changes import breaking_changes
-from credit_scoring.serving.description import API_VERSION
+from credit_scoring.serving.description import API_VERSION, AREAS
+from credit_scoring.serving.problem_codes import CODES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "api_v1.json"
 FAILURES = (schemathesis.core.failures.Failure, schemathesis.core.failures.FailureGroup)
@@ -96,6 +97,71 @@ def test_no_request_gets_an_error_of_the_service_or_an_answer_that_is_not_descri
         except (schemathesis.errors.SchemathesisError, AssertionError, *FAILURES) as exc:
             failures.append(f"{operation.label}: {exc}")
     assert not failures, "\n\n".join(failures)
+
+
+SCALARS = {"string", "integer", "number", "boolean"}
+
+
+def test_every_field_and_parameter_tells_what_it_is_and_gives_an_example(described: Described):
+    schemas = described["components"]["schemas"].items()
+    fields = {(name, field): told for name, schema in schemas for field, told in schema.get("properties", {}).items()}
+    parameters = {
+        (path, one["name"]): one["schema"] | one
+        for path, operations in described["paths"].items()
+        for operation in operations.values()
+        for one in operation["parameters"]
+    }
+    found = fields | parameters
+    assert [place for place, told in found.items() if not told.get("description")] == []
+    assert [place for place, told in found.items() if _is_scalar(told) and not _has_example(told)] == []
+
+
+def _is_scalar(told: Described) -> bool:
+    return any(one.get("type") in SCALARS for one in (told, *told.get("anyOf", ())))
+
+
+def _has_example(told: Described) -> bool:
+    return "example" in told or bool(told.get("examples"))
+
+
+def test_every_route_tells_what_it_does_and_has_an_area(described: Described):
+    areas = [tag["name"] for tag in described["tags"]]
+    assert areas == list(AREAS)
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            told, _, scope = operation["description"].partition("\n\n")
+            assert told.endswith(".")
+            assert scope.startswith("Scope: ")
+            assert len(operation["tags"]) == 1
+            assert operation["tags"][0] in areas
+
+
+def test_every_problem_tells_what_it_means_and_what_to_do(described: Described):
+    assert [
+        name for name, code in CODES.items() if not (code.meaning.endswith(".") and code.remedy.endswith("."))
+    ] == []
+    assert [name for name in CODES if f"| `{name}` |" not in described["info"]["description"]] == []
+    answers = [
+        answer
+        for operations in described["paths"].values()
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        if "application/problem+json" in answer["content"]
+    ]
+    told = {
+        name: answer["description"]
+        for answer in answers
+        for name in answer["content"]["application/problem+json"]["examples"]
+    }
+    assert set(told) == set(CODES)
+    assert [name for name, description in told.items() if CODES[name].told not in description] == []
+
+
+def test_headers_of_answers_are_told(described: Described):
+    batch = described["paths"]["/v1/decisions/batch"]["post"]["responses"]
+    assert {"X-Request-ID", "RateLimit-Remaining", "Idempotent-Replayed"} <= set(batch["200"]["headers"])
+    assert "Retry-After" in batch["429"]["headers"]
+    assert "Allow" in batch["405"]["headers"]
 
 
 def test_a_version_takes_and_answers_all_that_it_did(described: Described, request: pytest.FixtureRequest):

@@ -14,13 +14,15 @@ MOST_APPLICATIONS = 10_000
 class BatchResult(Answer):
     """What became of one application: a decision or a problem."""
 
-    decision: Decision | None = None
-    problem: Problem | None = None
+    decision: Annotated[Decision | None, Field(description="the answer; null when there is a problem")] = None
+    problem: Annotated[Problem | None, Field(description="why it was not decided; null when it was")] = None
 
 
 class BatchResults(Answer):
     """What became of each application, in the order in which they were sent."""
 
-    decided: Annotated[int, Field(ge=0, description="how many results are decisions")]
-    failed: Annotated[int, Field(ge=0, description="how many results are problems")]
-    results: tuple[BatchResult, ...]
+    decided: Annotated[int, Field(ge=0, description="how many results are decisions", examples=[1])]
+    failed: Annotated[int, Field(ge=0, description="how many results are problems", examples=[0])]
+    results: Annotated[
+        tuple[BatchResult, ...], Field(description="one of each application, in the order in which they were sent")
+    ]

@@ -6,10 +6,37 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from credit_scoring.api.fields import told
+
 Json = dict[str, Any]
 Role = Literal["champion", "challenger"]
 Recommendation = Literal["approve", "refer", "decline"]
 Source = Literal["request", "cache", "store"]
+
+ModelName = Annotated[str, told("name of the registered model", "credit_scoring_taiwan_cards")]
+Version = Annotated[int, told("version of the model in the registry", 1, low=1)]
+Algorithm = Annotated[str, told("kind of the model", "scorecard")]
+Digest = Annotated[
+    str,
+    told(
+        "SHA-256 of the bundle's manifest, which holds all its checksums",
+        "0f3c1d7a9be24c5f8a6d7e1b2c3d4e5f60718293a4b5c6d7e8f9a0b1c2d3e4f5",
+    ),
+]
+FeatureSet = Annotated[str, told("version of the features: a digest of what declares them", "fs-a9e021a8221d")]
+PolicyVersion = Annotated[str, told("version of the policy, from points to a recommendation", "2005-10")]
+Recommended = Annotated[Recommendation, told("what the policy recommends: refer means that a person decides", "refer")]
+DecisionId = Annotated[str, told("names the decision in all other routes", "9b2f6c1e-7d43-4f0a-8a55-3c1d2e4f5a6b")]
+ApplicationId = Annotated[str, told("the application, as the request named it", "application-1")]
+ApplicantId = Annotated[str, told("the applicant, as the request named it", "applicant-1")]
+Points = Annotated[int, told("score on the declared scale; more points mean less risk", 532, unit="points")]
+ProbDefault = Annotated[float, told("probability of default, 0 to 1", 0.2625226698036803, low=0, high=1)]
+Band = Annotated[str, told("name of the declared range that the points fall into", "D")]
+AsOf = Annotated[datetime, told("facts strictly before this moment were used", "2005-10-01T00:00:00Z")]
+DecidedAt = Annotated[datetime, told("when it was decided", "2005-10-01T00:00:01Z")]
+Next = Annotated[
+    str | None, told("send it as 'cursor' for the next page; null on the last one", "WyIyMDA1LTEwLTAxIiwgIjliMmY2Il0")
+]
 
 
 class Answer(BaseModel):
@@ -22,47 +49,55 @@ class Answer(BaseModel):
 class GivenReason:
     """One reason: code, text, the feature that cost most under it, and the points lost under the code."""
 
-    code: str
-    text: str
-    feature: str
-    points_lost: float
+    code: Annotated[str, told("stable code of the reason", "R03")]
+    text: Annotated[str, told("the reason in words", "Recent delay of repayment")]
+    feature: Annotated[str, told("the feature that cost most under the code", "months_since_2m_arrears")]
+    points_lost: Annotated[
+        float, told("points lost under the code, against the reference", 7.739142979214376, low=0, unit="points")
+    ]
 
 
 class DecidingModel(Answer):
     """The registered model whose score, recommendation and reasons are answered."""
 
-    name: str
-    version: int
-    role: Role
+    name: ModelName
+    version: Version
+    role: Annotated[Role, told("role by which it decided", "champion")]
 
 
 class Decision(Answer):
     """The answer to one application."""
 
-    decision_id: Annotated[str, Field(description="names the decision in all other routes")]
-    application_id: str
-    applicant_id: str
-    points: Annotated[int, Field(description="score on the declared scale; more points mean less risk")]
-    points_exact: Annotated[float, Field(description="points before rounding and clipping; additive in the reasons")]
-    prob_default: Annotated[float, Field(description="probability of default, 0 to 1")]
-    band: Annotated[str, Field(description="declared range that the points fall into")]
-    recommendation: Recommendation
+    decision_id: DecisionId
+    application_id: ApplicationId
+    applicant_id: ApplicantId
+    points: Points
+    points_exact: Annotated[
+        float, told("points before rounding and clipping; additive in the reasons", 531.6653219253105, unit="points")
+    ]
+    prob_default: ProbDefault
+    band: Band
+    recommendation: Recommended
     reasons: Annotated[
         tuple[GivenReason, ...], Field(description="what cost points against an applicant just approved, most first")
     ]
-    model: DecidingModel
-    arm: Annotated[Role, Field(description="arm of the experiment that the applicant is in, always the same one")]
-    arm_probability: Annotated[float, Field(description="probability with which an applicant falls into the arm")]
-    decider: Annotated[Role, Field(description="role of the model that decided")]
-    fallback: Annotated[bool, Field(description="true when the challenger failed in its own arm")]
-    policy_version: str
-    feature_set: str
-    scorer_version: str
-    features_from: Annotated[
-        Source, Field(description="facts of the request, cached features, or features of the stored facts")
+    model: Annotated[DecidingModel, Field(description="the model that decided")]
+    arm: Annotated[Role, told("arm of the experiment that the applicant is in, always the same one", "champion")]
+    arm_probability: Annotated[
+        float, told("probability with which an applicant falls into the arm, 0 to 1", 0.9, low=0, high=1)
     ]
-    as_of: Annotated[datetime, Field(description="facts strictly before this moment were used")]
-    request_id: Annotated[str, Field(description="X-Request-ID of the request that was decided first")]
+    decider: Annotated[Role, told("role of the model that decided", "champion")]
+    fallback: Annotated[bool, told("true when the challenger failed in its own arm", False)]
+    policy_version: PolicyVersion
+    feature_set: FeatureSet
+    scorer_version: Annotated[str, told("version of the scoring code", "1")]
+    features_from: Annotated[
+        Source, told("facts of the request, cached features, or features of the stored facts", "request")
+    ]
+    as_of: AsOf
+    request_id: Annotated[
+        str, told("X-Request-ID of the request that was decided first", "5c0d9e8f7a6b4c3d2e1f0a9b8c7d6e5f")
+    ]
 
 
 class ModelOutput(Answer):
@@ -71,42 +106,58 @@ class ModelOutput(Answer):
     ``base_points`` is the reference's expected score: with the points of each feature it gives ``points_exact``.
     """
 
-    model: str
-    version: int
-    algorithm: str
-    digest: str
-    feature_set: str
-    points: int | None = None
-    points_exact: float | None = None
-    prob_default: float | None = None
-    base_points: float | None = None
-    failure: str | None = None
+    model: ModelName
+    version: Version
+    algorithm: Algorithm
+    digest: Digest
+    feature_set: FeatureSet
+    points: Annotated[int | None, told("score on the declared scale; null when it failed", 532, unit="points")] = None
+    points_exact: Annotated[
+        float | None, told("points before rounding and clipping; null when it failed", 531.6653219253105, unit="points")
+    ] = None
+    prob_default: Annotated[
+        float | None,
+        told("probability of default, 0 to 1; null when it failed", 0.2625226698036803, low=0, high=1),
+    ] = None
+    base_points: Annotated[
+        float | None,
+        told("the reference's expected score, from which points are lost; null when it failed", 549.2, unit="points"),
+    ] = None
+    failure: Annotated[str | None, told("name of the error; null when it answered", "TimeoutError", None)] = None
 
 
 class FeaturesUsed(Answer):
     """Values of a feature set that models read, null where missing, and when their facts were read."""
 
-    source: Source
+    source: Annotated[Source, told("where the features come from", "request")]
     observed_at: Annotated[
-        datetime | None, Field(description="when the facts were read; null when that was not recorded")
+        datetime | None,
+        told("when the facts were read; null when that was not recorded", "2005-10-01T00:00:01Z"),
     ]
-    values: dict[str, float | None]
+    values: Annotated[
+        dict[str, float | None],
+        told("by feature; null where it is missing", {"limit_twd": 90000.0, "months_since_2m_arrears": 3.0}),
+    ]
 
 
 class RecordedDecision(Decision):
     """A decision with what was received, and what it was made of."""
 
-    decided_at: datetime
-    received: Annotated[Json, Field(description="the body as it was received")]
+    decided_at: DecidedAt
+    received: Annotated[
+        Json,
+        told("the body as it was received", {"application_id": "application-1", "applicant_id": "applicant-1"}),
+    ]
     features: Annotated[dict[str, FeaturesUsed], Field(description="by feature set")]
     scores: Annotated[dict[Role, ModelOutput], Field(description="what each model said, with the base of its points")]
     roles_sequence: Annotated[
-        int | None, Field(description="row of the roles' history that held; null when that was not recorded")
+        int | None,
+        told("row of the roles' history that held; null when that was not recorded", 1, low=1),
     ]
 
 
 class Decisions(Answer):
     """A page of decisions, the newest first."""
 
-    decisions: tuple[Decision, ...]
-    next: Annotated[str | None, Field(description="send it as 'cursor' for the next page; null on the last one")]
+    decisions: Annotated[tuple[Decision, ...], Field(description="the page, the newest first")]
+    next: Next

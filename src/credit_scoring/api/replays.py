@@ -4,39 +4,41 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from credit_scoring.api.decisions import Answer
+from credit_scoring.api.decisions import Answer, DecisionId
+from credit_scoring.api.fields import told
 
 
 class ReplayDifference(Answer):
     """Something that does not come out as it is on record; null where there is nothing."""
 
-    name: str
-    recorded: JsonValue
-    recomputed: JsonValue
+    name: Annotated[str, told("what differs", "scores.champion.points")]
+    recorded: Annotated[JsonValue, told("as it is on record; null where there is nothing", 532)]
+    recomputed: Annotated[JsonValue, told("as it comes out now; null where there is nothing", 531)]
 
 
 class NotReplayed(Answer):
     """Something that was not computed again, and why."""
 
-    name: str
-    why: str
+    name: Annotated[str, told("what was not computed again", "features")]
+    why: Annotated[str, told("the reason", "the facts came from a store that has moved on")]
 
 
 class Replay(Answer):
     """A decision computed again from its record, by the bundles that are on record."""
 
-    decision_id: str
-    matches: Annotated[bool, Field(description="whether nothing differs")]
+    decision_id: DecisionId
+    matches: Annotated[bool, told("whether nothing differs", True)]
     exact: Annotated[
         bool,
-        Field(
-            description="true: compared bit for bit. False: the record is of another scorer version, so probabilities "
-            "may differ by 1e-6 and points by 1"
+        told(
+            "true: compared bit for bit. False: the record is of another scorer version, so probabilities "
+            "may differ by 1e-6 and points by 1",
+            True,
         ),
     ]
-    scorer_version: Annotated[str, Field(description="the version that decided")]
-    present_scorer_version: Annotated[str, Field(description="the version that computed again")]
-    link_valid: Annotated[bool, Field(description="whether the record fits its hash and the record before it")]
-    checked: Annotated[tuple[str, ...], Field(description="what was computed again and compared")]
+    scorer_version: Annotated[str, told("the version that decided", "1")]
+    present_scorer_version: Annotated[str, told("the version that computed again", "1")]
+    link_valid: Annotated[bool, told("whether the record fits its hash and the record before it", True)]
+    checked: Annotated[tuple[str, ...], told("what was computed again and compared", ["features", "points"])]
     not_checked: Annotated[tuple[NotReplayed, ...], Field(description="what was not, and why")]
     differences: Annotated[tuple[ReplayDifference, ...], Field(description="what differs; empty when it matches")]

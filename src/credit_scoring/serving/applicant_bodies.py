@@ -111,7 +111,7 @@ def _rows(table: str, champion: EventsTable | None, challenger: EventsTable | No
     source = next((one.id for one in declared if one.id is not None), None)
     if source is not None:
         told = f"names the event in '{table}' (in files: '{source}'); sent again, it is stored once"
-        named = Annotated[Identifier, Field(description=told)]
+        named = Annotated[Identifier, Field(description=told, examples=[_EXAMPLE_ID])]
         may_lack = champion is not None and champion.id is None
         own["event_id"] = NotRequired[named] if may_lack else named
     details = Field(description=f"rows of '{table}'", max_length=MOST_EVENTS)

@@ -33,7 +33,7 @@ def _utc_moment(value: object) -> datetime:
 Identifier = Annotated[
     str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=ID_PATTERN), Field(examples=["1"])
 ]
-Moment = Annotated[datetime, BeforeValidator(_utc_moment)]
+Moment = Annotated[datetime, BeforeValidator(_utc_moment), Field(examples=["2005-10-01T00:00:00Z"])]
 
 
 def _existing_day(text: str) -> str:
@@ -81,11 +81,11 @@ def declared_fields(champion: Mapping[str, Column], challenger: Mapping[str, Col
     """Return the champion's columns as declared, and those that the challenger alone declares as optional."""
     added = {name: column for name, column in challenger.items() if name not in champion}
     optional = {name: column.model_copy(update={"nullable": True}) for name, column in added.items()}
-    return {name: _field(column) for name, column in {**champion, **(optional if champion else added)}.items()}
+    return {name: _field(name, column) for name, column in {**champion, **(optional if champion else added)}.items()}
 
 
-def _field(column: Column) -> Any:
-    kind, details = _type(column), Field(**_details(column))
+def _field(name: str, column: Column) -> Any:
+    kind, details = _type(column), Field(**_details(name, column))
     return NotRequired[Annotated[kind | None, details]] if column.nullable else Annotated[kind, details]
 
 
@@ -96,9 +96,7 @@ def _type(column: Column) -> Any:
         return Annotated[Day, AfterValidator(_between(*column.days))]
     kind, (low, high) = (int if column.type == "integer" else float), column.bounds
     if column.special:
-        codes = ", ".join(f"{code:g} ({meaning})" for code, meaning in column.special.items())
-        told = Field(description=f"{low:g} to {high:g}, or {codes}")
-        return Annotated[kind, AfterValidator(_amount_or_code(column)), told]
+        return Annotated[kind, AfterValidator(_amount_or_code(column))]
     if column.type == "integer":
         return Annotated[int, Field(ge=ceil(low), le=floor(high))]
     return Annotated[float, Field(ge=low, le=high)]
@@ -125,13 +123,21 @@ def _amount_or_code(column: Column) -> Callable[[float], float]:
     return check
 
 
-def _details(column: Column) -> dict[str, Any]:
-    details: dict[str, Any] = {"examples": [_example(column)]}
-    if column.description:
-        details["description"] = column.description
+def _details(name: str, column: Column) -> dict[str, Any]:
+    told = [column.description or f"column '{name}' of the portfolio"]
+    if column.special:
+        told.append(_amounts_and_codes(column))
+    elif column.type == "date":
+        told.append("{} to {}".format(*column.days))
+    details: dict[str, Any] = {"examples": [_example(column)], "description": "; ".join(told)}
     if column.unit:
         details["json_schema_extra"] = {"unit": column.unit}
     return details
+
+
+def _amounts_and_codes(column: Column) -> str:
+    low, high = column.bounds
+    return f"{low:g} to {high:g}, or {', '.join(f'{code:g} ({told})' for code, told in column.special.items())}"
 
 
 def examples_of(columns: Mapping[str, Column]) -> Json:

@@ -2,16 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 import anyio
-from fastapi import Depends, Header, Security
+from fastapi import Depends, Header, Path, Security
 from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from credit_scoring.core.callers import AccessScope, Caller
 from credit_scoring.serving.admission import Guard
-from credit_scoring.serving.problems import RefusedBodyError, responses
+from credit_scoring.serving.declared_types import Identifier
+from credit_scoring.serving.documented_answers import REPLAYED, responses
+from credit_scoring.serving.problems import RefusedBodyError
 
 Result = TypeVar("Result")
 
@@ -26,6 +29,7 @@ OF_EVERY_ROUTE = (
     "forbidden",
     "rate_limited",
     "not_found",
+    "method_not_allowed",
     "invalid_parameter",
     "internal_error",
     "records_unavailable",
@@ -44,6 +48,10 @@ OF_EVERY_BODY = (
 
 _BEARER = HTTPBearer(auto_error=False, description="An API key (`credit-scoring keys create`) or a token of the issuer")
 
+DecisionId = Annotated[
+    Identifier,
+    Path(description="'decision_id' of an earlier answer", examples=["9b2f6c1e-7d43-4f0a-8a55-3c1d2e4f5a6b"]),
+]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -52,6 +60,7 @@ IdempotencyKey = Annotated[
         max_length=128,
         pattern=r"^[\x21-\x7e]+$",
         description="sent again with the same body, the request gets its first answer; kept 30 days",
+        examples=["7c1e0f2a-loan-2005-10-0001"],
     ),
 ]
 
@@ -86,13 +95,20 @@ def route_of(request: Request) -> str:
     return path
 
 
-def described(scope: AccessScope, summary: str, *codes: str) -> dict[str, Any]:
-    """Return what OpenAPI says of a route: its scope, and the problems it answers with."""
-    return {
-        "summary": summary,
-        "description": f"Scope: `{scope}`.",
-        "responses": responses(*OF_EVERY_ROUTE, *codes),
-    }
+def described(scope: AccessScope, summary: str, *codes: str, told: str, replayed: bool = False) -> dict[str, Any]:
+    """Return what OpenAPI says of a route.
+
+    Args:
+        scope: Scope that a caller needs.
+        summary: What it does, in some words.
+        codes: Problems that it answers with beside those of every route.
+        told: What it does, in a sentence or two.
+        replayed: Whether an answer may be one that was given before.
+    """
+    answers = responses(*OF_EVERY_ROUTE, *codes)
+    if replayed:
+        answers[int(HTTPStatus.OK)] = {"headers": REPLAYED}
+    return {"summary": summary, "description": f"{told}\n\nScope: `{scope}`.", "responses": answers}
 
 
 def with_body(name: str) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-"""Which problem tells which error: every code with its status, and an error of ours as the problem that tells it."""
+"""Which problem tells which error of ours, and how."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from math import ceil
-from typing import Any
 
 from credit_scoring.api.problems import Fault, Problem
 from credit_scoring.core.errors import (
@@ -16,45 +15,13 @@ from credit_scoring.core.errors import (
     RecordsError,
     RegistryError,
 )
+from credit_scoring.serving.problem_codes import STATUS
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 2
 """Seconds after which something that does not answer is asked again."""
 
 MOST_FAULTS = 50
-
-STATUS: Mapping[str, HTTPStatus] = {
-    "incomplete_body": HTTPStatus.BAD_REQUEST,
-    "body_too_slow": HTTPStatus.REQUEST_TIMEOUT,
-    "unauthenticated": HTTPStatus.UNAUTHORIZED,
-    "forbidden": HTTPStatus.FORBIDDEN,
-    "not_found": HTTPStatus.NOT_FOUND,
-    "unknown_applicant": HTTPStatus.NOT_FOUND,
-    "unknown_decision": HTTPStatus.NOT_FOUND,
-    "unknown_model": HTTPStatus.NOT_FOUND,
-    "no_roles": HTTPStatus.NOT_FOUND,
-    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
-    "request_in_progress": HTTPStatus.CONFLICT,
-    "contradicting_events": HTTPStatus.CONFLICT,
-    "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    "malformed_json": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "repeated_field": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "invalid_application": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "invalid_body": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "invalid_parameter": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "application_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
-    "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
-    "records_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
-    "bundle_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
-    "issuer_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
-    "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
-    "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
-    "timeout": HTTPStatus.GATEWAY_TIMEOUT,
-}
-"""Every code that the service answers with."""
 
 _RETRIED_LATER = {HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 _NOT_RETRIED = {"contradicting_events"}
@@ -141,22 +108,3 @@ def _retry_after(error: CreditScoringError) -> dict[str, str]:
     if isinstance(error, RateLimitedError | IssuerUnavailableError):
         return {"Retry-After": str(ceil(error.retry_after_s))}
     return {}
-
-
-def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of these problem codes, by status."""
-    by_status: dict[HTTPStatus, list[str]] = {}
-    for code in codes:
-        by_status.setdefault(STATUS[code], []).append(code)
-    problem = {"$ref": "#/components/schemas/Problem"}
-    return {
-        int(status): {
-            "description": f"{status.phrase}: {', '.join(f'`{code}`' for code in found)}",
-            "content": {
-                PROBLEM_JSON: {
-                    "schema": {"allOf": [problem, {"type": "object", "properties": {"code": {"enum": found}}}]}
-                }
-            },
-        }
-        for status, found in by_status.items()
-    }

@@ -51,9 +51,26 @@ def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseMod
         "ApplicationBody",
         __config__=ConfigDict(**STRICT, json_schema_extra={"examples": [example_body(champion)]}),
         __doc__="One application. Facts sent inline serve this decision alone.",
-        application_id=(Identifier, Field(description="names the application; sent again, it gets its first answer")),
-        applicant_id=(Identifier, Field(description="names the applicant, whose arm of the experiment never changes")),
-        as_of=(Moment | None, Field(None, description="use facts strictly before this moment; never in the future")),
+        application_id=(
+            Identifier,
+            Field(
+                description="names the application; sent again, it gets its first answer", examples=["application-1"]
+            ),
+        ),
+        applicant_id=(
+            Identifier,
+            Field(
+                description="names the applicant, whose arm of the experiment never changes", examples=["applicant-1"]
+            ),
+        ),
+        as_of=(
+            Moment | None,
+            Field(
+                None,
+                description="use facts strictly before this moment; never in the future",
+                examples=["2005-10-01T00:00:00Z"],
+            ),
+        ),
         application=(application | None, Field(None, description="fields inline; without it, stored facts are used")),
         events=(
             events | None,
@@ -134,7 +151,9 @@ def _event(row: Json, number: int) -> Event:
 
 
 def _rows(table: str, champion: EventsTable | None, challenger: EventsTable | None) -> Any:
-    times: dict[str, Any] = {"occurred_at": Moment}
+    times: dict[str, Any] = {
+        "occurred_at": Annotated[Moment, Field(description="when it occurred, in UTC or with an offset")]
+    }
     if any(declared and declared.known_at for declared in (champion, challenger)):
         told = Field(description="when the lender came to know of the event; without it, when it occurred")
         times["known_at"] = NotRequired[Annotated[Moment, told]]

@@ -38,8 +38,14 @@ from credit_scoring.usecases.idempotency import content_digest
 _CODES = (*OF_EVERY_BODY, "invalid_parameter", "invalid_body")
 _INVALID = "invalid_body"
 
-Limit = Annotated[int, Query(ge=1, le=200, description="most decisions on a page, and most events of each table")]
-Cursor = Annotated[str | None, Query(max_length=400, description="'next' of the page before")]
+Limit = Annotated[
+    int,
+    Query(ge=1, le=200, description="most decisions on a page, and most events of each table", examples=[20]),
+]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=400, description="'next' of the page before", examples=["WyIyMDA1LTEwLTAxIiwgIjliMmY2Il0"]),
+]
 
 
 def add_applicant_routes(app: FastAPI, resources: Resources, bodies: RequestBodies) -> None:
@@ -51,7 +57,13 @@ def add_applicant_routes(app: FastAPI, resources: Resources, bodies: RequestBodi
 
 def _add_putting(app: FastAPI, resources: Resources, bodies: RequestBodies) -> None:
     ingest = admitted(resources.guard, "ingest")
-    details = described("ingest", "Replace an applicant's fields", *_CODES)
+    details = described(
+        "ingest",
+        "Replace an applicant's fields",
+        *_CODES,
+        told="Stores all fields of an applicant in place of those that were there. From the answer on, decisions "
+        "without inline facts are made of them.",
+    )
     details["responses"][int(HTTPStatus.CREATED)] = {"model": KeptApplicant, "description": "No fields were there"}
 
     @app.put(PATH, response_model=KeptApplicant, openapi_extra=with_body("ApplicantFields"), **details)
@@ -72,7 +84,16 @@ def _add_events(app: FastAPI, resources: Resources, bodies: RequestBodies) -> No
         f"{PATH}/events",
         response_model=KeptEvents,
         openapi_extra=with_body("ApplicantEvents"),
-        **described("ingest", "Add events of an applicant", *_CODES, *REPEATABLE, "contradicting_events"),
+        **described(
+            "ingest",
+            "Add events of an applicant",
+            *_CODES,
+            *REPEATABLE,
+            "contradicting_events",
+            told="Stores events, at most 5,000 at once, all of them or none. One that is there already is not stored "
+            "again.",
+            replayed=True,
+        ),
     )
     async def add(
         request: Request,
@@ -105,7 +126,13 @@ def _add_profile(app: FastAPI, resources: Resources, bodies: RequestBodies) -> N
     @app.get(
         f"{PATH}/profile",
         response_model=ApplicantProfile,
-        **described("read", "Read an applicant's risk profile", "invalid_parameter", "unknown_applicant"),
+        **described(
+            "read",
+            "Read an applicant's risk profile",
+            "invalid_parameter",
+            "unknown_applicant",
+            told="Gives the applicant's decisions over time, and the facts that the next decision is made of.",
+        ),
     )
     async def profile(
         request: Request,

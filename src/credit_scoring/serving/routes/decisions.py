@@ -19,6 +19,7 @@ from credit_scoring.serving.declared_types import Identifier, Moment
 from credit_scoring.serving.endpoints import (
     BATCH_DEADLINE_S,
     OF_EVERY_BODY,
+    DecisionId,
     IdempotencyKey,
     admitted,
     described,
@@ -35,9 +36,13 @@ from credit_scoring.serving.schemas import Sender, sent_application
 
 _OF_DECISIONS = ("invalid_application", "overloaded", "idempotency_key_reused", "request_in_progress")
 
-Id = Annotated[Identifier | None, Query()]
-Limit = Annotated[int, Query(ge=1, le=200, description="most decisions on a page")]
-Cursor = Annotated[str | None, Query(max_length=400, description="'next' of the page before")]
+ApplicationId = Annotated[Identifier | None, Query(description="of this application", examples=["application-1"])]
+ApplicantId = Annotated[Identifier | None, Query(description="of this applicant", examples=["applicant-1"])]
+Limit = Annotated[int, Query(ge=1, le=200, description="most decisions on a page", examples=[50])]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=400, description="'next' of the page before", examples=["WyIyMDA1LTEwLTAxIiwgIjliMmY2Il0"]),
+]
 
 
 def add_decision_routes(app: FastAPI, resources: Resources, bodies: RequestBodies) -> None:
@@ -54,7 +59,16 @@ def _add_deciding(app: FastAPI, resources: Resources, bodies: RequestBodies) -> 
         "/v1/decisions",
         response_model=Decision,
         openapi_extra=with_body("ApplicationBody"),
-        **described("decide", "Decide one application", *codes, "unknown_applicant", "application_reused"),
+        **described(
+            "decide",
+            "Decide one application",
+            *codes,
+            "unknown_applicant",
+            "application_reused",
+            told="Scores an application with the model of the applicant's arm, records the decision, and gives the "
+            "reasons. Facts come whole from the request or from the store. The same application_id with the same body "
+            "gets its first answer.",
+        ),
     )
     async def decide_one(
         request: Request, caller: Annotated[Caller, decide], idempotency_key: IdempotencyKey = None
@@ -68,7 +82,17 @@ def _add_deciding(app: FastAPI, resources: Resources, bodies: RequestBodies) -> 
         "/v1/decisions/batch",
         response_model=BatchResults,
         openapi_extra=BATCH_BODY,
-        **described("decide", "Decide many applications", *OF_EVERY_BODY, *REPEATABLE, "invalid_body", "overloaded"),
+        **described(
+            "decide",
+            "Decide many applications",
+            *OF_EVERY_BODY,
+            *REPEATABLE,
+            "invalid_body",
+            "overloaded",
+            told="Decides up to 10,000 applications. Each gets a decision or a problem of its own, in the order in "
+            "which they were sent; a wrong one harms no other.",
+            replayed=True,
+        ),
     )
     async def decide_many(
         request: Request, caller: Annotated[Caller, decide], idempotency_key: IdempotencyKey = None
@@ -89,15 +113,23 @@ def _add_reading(app: FastAPI, resources: Resources) -> None:
     @app.get(
         "/v1/decisions",
         response_model=Decisions,
-        **described("read", "Find decisions by application, applicant and time"),
+        **described(
+            "read",
+            "Find decisions by application, applicant and time",
+            told="Lists decisions, the newest first, page by page. All filters together have to hold.",
+        ),
     )
     async def find(  # noqa: PLR0913, PLR0917 - each is a parameter of the address
         request: Request,
         caller: Annotated[Caller, read],
-        application_id: Id = None,
-        applicant_id: Id = None,
-        since: Annotated[Moment | None, Query(description="decided then or later")] = None,
-        until: Annotated[Moment | None, Query(description="decided before then")] = None,
+        application_id: ApplicationId = None,
+        applicant_id: ApplicantId = None,
+        since: Annotated[
+            Moment | None, Query(description="decided then or later", examples=["2005-10-01T00:00:00Z"])
+        ] = None,
+        until: Annotated[
+            Moment | None, Query(description="decided before then", examples=["2005-11-01T00:00:00Z"])
+        ] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response:
@@ -110,9 +142,14 @@ def _add_reading(app: FastAPI, resources: Resources) -> None:
     @app.get(
         "/v1/decisions/{decision_id}",
         response_model=RecordedDecision,
-        **described("read", "Read a decision and what it was made of", "unknown_decision"),
+        **described(
+            "read",
+            "Read a decision and what it was made of",
+            "unknown_decision",
+            told="Gives the answer with its record: what was received, the features, and what both models said.",
+        ),
     )
-    async def read_one(request: Request, caller: Annotated[Caller, read], decision_id: Identifier) -> Response:
+    async def read_one(request: Request, caller: Annotated[Caller, read], decision_id: DecisionId) -> Response:
         record = await in_thread(resources.decisions.get, resources.owner(caller), decision_id)
         if record is None:
             raise UnknownDecisionError

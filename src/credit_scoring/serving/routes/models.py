@@ -16,7 +16,7 @@ from credit_scoring.serving.http_errors import answer
 from credit_scoring.serving.resources import Resources
 from credit_scoring.usecases.assignment import Assignment
 
-Version = Annotated[int, Path(ge=1, le=2**53, description="version of the model in the registry")]
+Version = Annotated[int, Path(ge=1, le=2**53, description="version of the model in the registry", examples=[1])]
 
 
 def add_model_routes(app: FastAPI, resources: Resources) -> None:
@@ -26,7 +26,11 @@ def add_model_routes(app: FastAPI, resources: Resources) -> None:
     @app.get(
         "/v1/models",
         response_model=LoadedModels,
-        **described("read", "Read which models the answering process has loaded"),
+        **described(
+            "read",
+            "Read which models the answering process has loaded",
+            told="Lists models by version, with the roles by which they decide now.",
+        ),
     )
     async def models(request: Request, _caller: Annotated[Caller, read]) -> Response:
         assignment = resources.assignment()
@@ -36,7 +40,12 @@ def add_model_routes(app: FastAPI, resources: Resources) -> None:
     @app.get(
         "/v1/models/{version}/card",
         response_model=ModelCard,
-        **described("read", "Read the card of a loaded model", "unknown_model"),
+        **described(
+            "read",
+            "Read the card of a loaded model",
+            "unknown_model",
+            told="Tells what the model is for, what it was fitted on, how good it is, and what it is not good for.",
+        ),
     )
     async def card(request: Request, _caller: Annotated[Caller, read], version: Version) -> Response:
         found = next((model for model in resources.loaded_models() if model.ref.version == version), None)

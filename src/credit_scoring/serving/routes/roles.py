@@ -26,12 +26,20 @@ def add_role_routes(app: FastAPI, resources: Resources) -> None:
     @app.get(
         "/v1/roles",
         response_model=RolesInForce,
-        **described("read", "Read which models decide, or decided at a moment", "no_roles"),
+        **described(
+            "read",
+            "Read which models decide, or decided at a moment",
+            "no_roles",
+            told="Gives champion, challenger and the experiment between them, as the roles' history has them.",
+        ),
     )
     async def roles(
         request: Request,
         _caller: Annotated[Caller, read],
-        at: Annotated[Moment | None, Query(description="a moment that has passed; by default now")] = None,
+        at: Annotated[
+            Moment | None,
+            Query(description="a moment that has passed; by default now", examples=["2005-10-01T00:00:00Z"]),
+        ] = None,
     ) -> Response:
         now = resources.clock()
         if at is not None and at > now:
