@@ -10,17 +10,20 @@ sys.path.insert(0, str(_HERE / "src"))
 import bentoml  # noqa: E402
 
 from credit_scoring.adapters.bento_stage import STAGE  # noqa: E402
+from credit_scoring.serving.http_protocol import bound_heads  # noqa: E402
 from credit_scoring.serving.observed import Observed  # noqa: E402
+from credit_scoring.serving.plain_paths import PlainPaths  # noqa: E402
 from credit_scoring.serving.request_ids import RequestIds  # noqa: E402
 from credit_scoring.serving.worker import Worker, bento_name, worker_count  # noqa: E402
 
+bound_heads()  # BentoML's worker imports this before it makes its uvicorn server
 worker = Worker(_HERE / STAGE)
 
 
 @bentoml.service(
     name=bento_name(_HERE / STAGE),
     workers=worker_count(),
-    traffic={"timeout": 60},
+    traffic={"timeout": 100},  # a body may take 30 s (SLOWEST_BODY_S), and a batch 55 s (BATCH_DEADLINE_S) after it
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
@@ -44,3 +47,4 @@ class CreditScoring:
 # The first one added is the outermost.
 CreditScoring.add_asgi_middleware(RequestIds)  # type: ignore[attr-defined]
 CreditScoring.add_asgi_middleware(Observed, telemetry=lambda: worker.telemetry)  # type: ignore[attr-defined]
+CreditScoring.add_asgi_middleware(PlainPaths)  # type: ignore[attr-defined]

@@ -1,7 +1,9 @@
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +83,15 @@ def service(tag: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         assert process.wait(30) == 0
 
 
+def connected(service: httpx.Client) -> socket.socket:
+    return socket.create_connection((service.base_url.host, service.base_url.port), timeout=20)
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """What comes until the connection is closed."""
+    return b"".join(iter(lambda: connection.recv(2**16), b""))
+
+
 def test_the_bento_has_the_portfolios_name_and_carries_no_data(tag, home):
     assert tag.startswith(f"{BENTO}:")
     source = home / "bentos" / tag.replace(":", "/") / "src"
@@ -127,6 +138,49 @@ def test_unknown_routes_and_methods_are_problems_in_the_bento_too(service):
         response = service.request(method, path)
         assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
         assert response.json()["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/decisions/%0a/replay"), ("GET", "/v1/decisions%0a"), ("GET", "/%0d%0a"), ("OPTIONS", "*")],
+)
+def test_an_address_with_control_characters_and_one_of_no_route_is_a_problem(service, method, path):
+    key = service.headers["Authorization"]
+    request = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nConnection: close\r\n\r\n"
+    with connected(service) as connection:
+        connection.sendall(request.encode())
+        told = all_of(connection)
+    assert told.startswith(b"HTTP/1.1 404 ")
+    assert b"application/problem+json" in told
+    assert b'"code":"not_found"' in told
+
+
+def test_a_header_without_end_is_cut_and_others_do_not_notice(service):
+    with connected(service) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ")
+        until, slowest = time.monotonic() + 10, 0.0
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - until it is cut
+            while time.monotonic() < until:
+                connection.sendall(b"a" * 2**20)
+                since = time.monotonic()
+                assert service.get("/livez").status_code == 200
+                slowest = max(slowest, time.monotonic() - since)
+    assert slowest < 1
+
+
+def test_too_large_headers_are_a_problem(service):
+    for headers in ({"X-A": "a" * 200_000}, {f"X-{number}": "a" for number in range(1000)}):
+        refused = httpx.get(service.base_url.join("/livez"), headers=headers)
+        assert (refused.status_code, refused.headers["content-type"]) == (431, "application/problem+json")
+        assert refused.json()["request_id"] == refused.headers["x-request-id"]
+
+
+def test_a_header_that_does_not_come_is_not_waited_for(service):
+    since = time.monotonic()
+    with connected(service) as silent, connected(service) as slow:
+        slow.sendall(b"GET /livez HTTP/1.1\r\nX-A: a")
+        assert (all_of(silent), all_of(slow)) == (b"", b"")
+    assert 5 < time.monotonic() - since < 15
 
 
 def test_the_documentation_is_served(service):

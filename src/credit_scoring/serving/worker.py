@@ -25,7 +25,7 @@ SERVER_PID = "CREDIT_SERVER_PID"
 """Set by the server for its workers, never by people: the process without which a worker has no reason to be."""
 
 LOOK_EVERY_S = 0.5
-GRACE_S = 60.0
+GRACE_S = 100.0
 """How long requests in hand may take after the server is gone; longer than any deadline. The port is free at once."""
 
 _NOT_FOR_SCORES = ("sklearn", "pandas")
