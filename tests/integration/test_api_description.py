@@ -104,6 +104,7 @@ SCALARS = {"string", "integer", "number", "boolean"}
 
 def test_every_field_and_parameter_tells_what_it_is_and_gives_an_example(described: Described):
     schemas = described["components"]["schemas"].items()
+    assert [name for name, schema in schemas if not schema.get("description")] == []
     fields = {(name, field): told for name, schema in schemas for field, told in schema.get("properties", {}).items()}
     parameters = {
         (path, one["name"]): one["schema"] | one
@@ -155,6 +156,15 @@ def test_every_problem_tells_what_it_means_and_what_to_do(described: Described):
     }
     assert set(told) == set(CODES)
     assert [name for name, description in told.items() if CODES[name].told not in description] == []
+
+
+def test_redoc_hides_the_patterns_of_ids(server: tuple[str, str]):
+    import httpx  # noqa: PLC0415
+
+    page = httpx.get(f"{server[0]}/redoc").text
+    assert "<redoc hide-schema-pattern spec-url=" in page
+    script = page.partition('<script src="')[2].partition('"')[0]
+    assert httpx.get(f"{server[0]}{script}").status_code == 200
 
 
 def test_headers_of_answers_are_told(described: Described):

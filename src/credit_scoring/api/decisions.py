@@ -29,7 +29,9 @@ Recommended = Annotated[Recommendation, told("what the policy recommends: refer 
 DecisionId = Annotated[str, told("names the decision in all other routes", "9b2f6c1e-7d43-4f0a-8a55-3c1d2e4f5a6b")]
 ApplicationId = Annotated[str, told("the application, as the request named it", "application-1")]
 ApplicantId = Annotated[str, told("the applicant, as the request named it", "applicant-1")]
-Points = Annotated[int, told("score on the declared scale; more points mean less risk", 532, unit="points")]
+Points = Annotated[
+    int, told("score from the least to the most points of the model's scale; more mean less risk", 532, unit="points")
+]
 ProbDefault = Annotated[float, told("probability of default, 0 to 1", 0.2625226698036803, low=0, high=1)]
 Band = Annotated[str, told("name of the declared range that the points fall into", "D")]
 AsOf = Annotated[datetime, told("facts strictly before this moment were used", "2005-10-01T00:00:00Z")]
@@ -140,6 +142,25 @@ class FeaturesUsed(Answer):
     ]
 
 
+_FEATURES = {
+    "source": "request",
+    "observed_at": "2005-10-01T00:00:01Z",
+    "values": {"limit_twd": 90000.0, "months_since_2m_arrears": 3.0},
+}
+_OUTPUT = {
+    "model": "credit_scoring_taiwan_cards",
+    "version": 1,
+    "algorithm": "scorecard",
+    "digest": "0f3c1d7a9be24c5f8a6d7e1b2c3d4e5f60718293a4b5c6d7e8f9a0b1c2d3e4f5",
+    "feature_set": "fs-a9e021a8221d",
+    "points": 532,
+    "points_exact": 531.6653219253105,
+    "prob_default": 0.2625226698036803,
+    "base_points": 549.2,
+    "failure": None,
+}
+
+
 class RecordedDecision(Decision):
     """A decision with what was received, and what it was made of."""
 
@@ -148,8 +169,10 @@ class RecordedDecision(Decision):
         Json,
         told("the body as it was received", {"application_id": "application-1", "applicant_id": "applicant-1"}),
     ]
-    features: Annotated[dict[str, FeaturesUsed], Field(description="by feature set")]
-    scores: Annotated[dict[Role, ModelOutput], Field(description="what each model said, with the base of its points")]
+    features: Annotated[dict[str, FeaturesUsed], told("by feature set", {"fs-a9e021a8221d": _FEATURES})]
+    scores: Annotated[
+        dict[Role, ModelOutput], told("what each model said, with the base of its points", {"champion": _OUTPUT})
+    ]
     roles_sequence: Annotated[
         int | None,
         told("row of the roles' history that held; null when that was not recorded", 1, low=1),

@@ -155,7 +155,10 @@ class ModelCard(Answer):
     calibration: Annotated[CardCalibration, Field(description="how its margin becomes a probability")]
     scale: Annotated[ScaleAnswer, Field(description="how its probability becomes points")]
     policy: Annotated[CardPolicy, Field(description="how its points become a recommendation")]
-    reasons: Annotated[dict[str, CardReason], Field(description="wording of the reasons, by code")]
+    reasons: Annotated[
+        dict[str, CardReason],
+        told("wording of the reasons, by code", {"R03": {"text": "Recent delay of repayment", "missing_text": None}}),
+    ]
     known_limits: Annotated[
         tuple[str, ...],
         told("what the model is not good for", ["Points are cut at 300 and 850; the exact points are not."]),

@@ -19,8 +19,8 @@ class ReplayDifference(Answer):
 class NotReplayed(Answer):
     """Something that was not computed again, and why."""
 
-    name: Annotated[str, told("what was not computed again", "features")]
-    why: Annotated[str, told("the reason", "the facts came from a store that has moved on")]
+    name: Annotated[str, told("what was not computed again", "features.fs-a9e021a8221d.facts")]
+    why: Annotated[str, told("the reason", "the features came from the store, not the request")]
 
 
 class Replay(Answer):
@@ -39,6 +39,6 @@ class Replay(Answer):
     scorer_version: Annotated[str, told("the version that decided", "1")]
     present_scorer_version: Annotated[str, told("the version that computed again", "1")]
     link_valid: Annotated[bool, told("whether the record fits its hash and the record before it", True)]
-    checked: Annotated[tuple[str, ...], told("what was computed again and compared", ["features", "points"])]
+    checked: Annotated[tuple[str, ...], told("what was computed again and compared", ["as_of", "points"])]
     not_checked: Annotated[tuple[NotReplayed, ...], Field(description="what was not, and why")]
     differences: Annotated[tuple[ReplayDifference, ...], Field(description="what differs; empty when it matches")]

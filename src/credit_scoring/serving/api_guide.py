@@ -14,7 +14,8 @@ Send an API key or a token as `Authorization: Bearer ...`. Each route names the 
 
 `POST /v1/decisions` answers the same `application_id` with the same body as it did first. Routes that take an
 `Idempotency-Key` answer it with the same body as they did first, for 30 days; batches and events then carry the header
-`Idempotent-Replayed: true`. So whatever got no answer may be sent again: nothing is done twice.
+`Idempotent-Replayed: true`. So a decision, and whatever has a key, may be sent again when no answer came: it is done
+once. Events that have no `event_id` need a key for that.
 
 ## Retries
 

@@ -1,7 +1,8 @@
 """The HTTP API, version 1: its routes, its errors and its description."""
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from fastapi.openapi.docs import get_redoc_html
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi_offline import FastAPIOffline
 from starlette.requests import Request
 
@@ -25,6 +26,7 @@ def create_app(resources: Resources) -> FastAPI:
         title=f"Credit decisions: {portfolio.title}",
         description=portfolio.description,
         separate_input_output_schemas=False,
+        redoc_url=None,
         redirect_slashes=False,  # an address that is nearly right is told to be wrong, not answered with another
     )
     app.add_middleware(RequestIds)
@@ -35,6 +37,10 @@ def create_app(resources: Resources) -> FastAPI:
     async def home(request: Request) -> RedirectResponse:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
+    @app.get("/redoc", include_in_schema=False)
+    async def redoc(request: Request) -> HTMLResponse:
+        return _redoc(app.title, request.scope.get("root_path", ""))
+
     add_decision_routes(app, resources, bodies)
     add_replay_routes(app, resources)
     add_applicant_routes(app, resources, bodies)
@@ -43,3 +49,16 @@ def create_app(resources: Resources) -> FastAPI:
     add_operation_routes(app, resources)
     describe(app, bodies)
     return app
+
+
+def _redoc(title: str, root: str) -> HTMLResponse:
+    """Return ReDoc without the patterns of ids, which the descriptions tell in words."""
+    static = f"{root}/static-offline-docs"
+    page = get_redoc_html(
+        openapi_url=f"{root}/openapi.json",
+        title=f"{title} - ReDoc",
+        redoc_js_url=f"{static}/redoc.standalone.js",
+        redoc_favicon_url=f"{static}/favicon.png",
+        with_google_fonts=False,
+    )
+    return HTMLResponse(bytes(page.body).decode().replace("<redoc ", "<redoc hide-schema-pattern ", 1))

@@ -22,7 +22,7 @@ from credit_scoring.serving.declared_types import (
 )
 from credit_scoring.serving.event_times import time_faults
 from credit_scoring.serving.problems import invalid
-from credit_scoring.serving.schemas import example_body
+from credit_scoring.serving.schemas import FIELDS_TOLD, example_body
 from credit_scoring.usecases.accept_facts import SentEvent
 
 CLOCK_SKEW = timedelta(seconds=60)
@@ -49,7 +49,7 @@ def applicant_bodies(champion: Portfolio, challenger: Portfolio) -> ApplicantBod
     What the challenger alone declares may be left out.
     """
     fields = declared_object(
-        "ApplicationFields", declared_fields(champion.application_columns, challenger.application_columns)
+        "ApplicationFields", FIELDS_TOLD, declared_fields(champion.application_columns, challenger.application_columns)
     )
     tables = dict.fromkeys([*champion.events, *challenger.events])
     rows = {table: _rows(table, champion.events.get(table), challenger.events.get(table)) for table in tables}
@@ -57,7 +57,12 @@ def applicant_bodies(champion: Portfolio, challenger: Portfolio) -> ApplicantBod
     return ApplicantBodies(
         (champion, challenger),
         _body("ApplicantFields", "An applicant's fields, all of them.", fields, examples[0]),
-        _body("ApplicantEvents", "Events of an applicant, by table.", declared_object("SentEvents", rows), examples[1]),
+        _body(
+            "ApplicantEvents",
+            "Events of an applicant, by table.",
+            declared_object("SentEvents", "Events, by table.", rows),
+            examples[1],
+        ),
     )
 
 

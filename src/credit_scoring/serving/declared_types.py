@@ -53,11 +53,12 @@ Day = Annotated[
 ]
 
 
-def declared_object(name: str, fields: Mapping[str, Any]) -> Any:
+def declared_object(name: str, told: str, fields: Mapping[str, Any]) -> Any:
     """Return an object's type as a TypedDict: on a model, a column named 'copy' or 'json' would hide a method."""
     declare: Any = TypedDict
     made = declare(name, dict(fields))
     made.__pydantic_config__ = STRICT
+    made.__doc__ = told
     return made
 
 
@@ -73,7 +74,11 @@ def event_rows(
         details: What the description says of the rows.
     """
     champion, challenger = (table.usable_columns if table else {} for table in declared)
-    row = declared_object(name, {**own, **declared_fields(champion, challenger)})
+    row = declared_object(
+        name,
+        "One event, with the columns that the portfolio declares.",
+        {**own, **declared_fields(champion, challenger)},
+    )
     return NotRequired[Annotated[list[row], details]]  # type: ignore[valid-type] # made here, so mypy cannot know it
 
 

@@ -56,6 +56,7 @@ def _described(generate: Callable[[], dict[str, Any]], bodies: RequestBodies) ->
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[name] = schema
+    schemas["JsonValue"] = {"description": "Any value that JSON has."} | schemas.get("JsonValue", {})
     described["info"]["description"] = "\n\n".join(filter(None, (described["info"].get("description"), GUIDE)))
     _add_areas(described)
     _add_headers(described)

@@ -125,7 +125,7 @@ CODES: Mapping[str, ProblemCode] = {
     "timeout": ProblemCode(
         HTTPStatus.GATEWAY_TIMEOUT,
         "The request took too long; it may have been done all the same.",
-        f"{_LATER} It is done once, whatever happened.",
+        f"{_LATER} Decisions, and what has an Idempotency-Key, are done once.",
     ),
 }
 """Every code that the service answers with."""

@@ -26,6 +26,9 @@ from credit_scoring.serving.event_times import time_faults
 from credit_scoring.serving.problems import invalid
 from credit_scoring.usecases.applications import Application
 
+FIELDS_TOLD = "An applicant's fields, as the portfolio declares them."
+"""What the API's description says of them."""
+
 _EXAMPLE_DAY = date(2000, 7, 1)
 
 
@@ -46,7 +49,8 @@ def application_body(champion: Portfolio, challenger: Portfolio) -> type[BaseMod
     fields = declared_fields(champion.application_columns, challenger.application_columns)
     tables = dict.fromkeys([*champion.events, *challenger.events])
     rows = {table: _rows(table, champion.events.get(table), challenger.events.get(table)) for table in tables}
-    application, events = declared_object("ApplicationFields", fields), declared_object("Events", rows)
+    application = declared_object("ApplicationFields", FIELDS_TOLD, fields)
+    events = declared_object("Events", "Events of an applicant, by table.", rows)
     return create_model(
         "ApplicationBody",
         __config__=ConfigDict(**STRICT, json_schema_extra={"examples": [example_body(champion)]}),
