@@ -197,6 +197,22 @@ def test_an_answer_may_take_longer_than_a_head_even_with_half_of_the_next_one_se
         assert answers(connection) == [(200, b"0")]
 
 
+def test_between_requests_the_time_is_that_of_kept_alive_connections(impatient):
+    with connected(impatient) as connection:
+        for _ in range(2):
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert answers(connection) == [(200, b"0")]
+            time.sleep(2 * FOR_TOO_LONG_S)
+
+
+def test_a_refusal_is_not_told_in_place_of_an_answer_that_is_due(patient):
+    with connected(patient) as connection:
+        connection.sendall(CHUNKED + b"0\r\nX-A: ")
+        time.sleep(0.1)  # so that what follows is a chunk of its own, which the server counts
+        connection.sendall(b"a" * (LARGEST_HEAD_BYTES + 1))
+        assert connection.recv(1) == CLOSED
+
+
 def test_a_body_may_take_longer_than_a_head(impatient):
     with connected(impatient) as connection:
         connection.sendall(HEAD + b"Content-Length: 4\r\n\r\n")
