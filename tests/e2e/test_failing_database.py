@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -125,6 +125,10 @@ def test_a_database_server_that_is_gone_makes_the_service_refuse_until_it_is_bac
             assert eventually(lambda: decided(service, keys).status_code == 200)
 
 
+IN_VAIN = [(503, "records_unavailable"), (504, "timeout")]
+"""A new connection is given up before the deadline; one that was open is waited for until then."""
+
+
 def test_nobody_waits_past_the_deadline_for_a_database_that_hangs(sources, own_postgres):
     with opened(own_postgres.url) as engine:
         keys = tenants_with_keys(engine)
@@ -133,7 +137,7 @@ def test_nobody_waits_past_the_deadline_for_a_database_that_hangs(sources, own_p
         with own_postgres.hanging():
             for _ in range(2):  # by the second time the key has to be looked up again
                 waited = decided(service, keys)
-                assert (waited.status_code, waited.json()["code"]) == (504, "timeout")
+                assert (waited.status_code, waited.json()["code"]) in IN_VAIN
                 assert int(waited.headers["retry-after"]) > 0
         assert eventually(lambda: decided(service, keys).status_code == 200)
 
@@ -165,9 +169,9 @@ def small_disk(directory: Path) -> Iterator[tuple[Path, Callable[[Service], None
 
     def fill(_: Service) -> None:
         """Leave no byte."""
-        free = shutil.disk_usage(directory).free
-        with ballast.open("wb") as output:
-            os.posix_fallocate(output.fileno(), 0, free - 256 * KIB)
+        with ballast.open("wb", buffering=0) as output, suppress(OSError):
+            while True:
+                output.write(bytes(64 * KIB))
 
     try:
         yield directory, fill, lambda _: ballast.unlink()

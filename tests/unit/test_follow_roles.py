@@ -151,6 +151,8 @@ def test_a_slow_load_does_not_hold_up_the_row_that_takes_it_back(follow, book, b
             break
         threading.Event().wait(0.01)
     assert follower.assignment().sequence == 3
+    while not told:  # it is told after it decides
+        threading.Event().wait(0.001)
     bundles.held_up[3].set()
     follower.look()
     assert follower.assignment().sequence == 3

@@ -30,6 +30,7 @@ OF_EVERY_ROUTE = (
     "rate_limited",
     "not_found",
     "method_not_allowed",
+    "headers_too_large",
     "invalid_parameter",
     "internal_error",
     "records_unavailable",

@@ -30,6 +30,11 @@ CODES: Mapping[str, ProblemCode] = {
     "body_too_slow": ProblemCode(
         HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly.", "Send it again over a better connection."
     ),
+    "headers_too_large": ProblemCode(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The request's line and headers have more than 64 KiB or 100 lines.",
+        "Send fewer or shorter headers.",
+    ),
     "unauthenticated": ProblemCode(
         HTTPStatus.UNAUTHORIZED,
         "The key or token is absent, unknown, expired or revoked.",
