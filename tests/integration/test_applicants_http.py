@@ -615,7 +615,7 @@ def test_the_description_names_bodies_and_every_problem(client):
     text = json.dumps(events["responses"])
     for code in ("contradicting_events", "idempotency_key_reused", "request_in_progress", "invalid_body", "forbidden"):
         assert f'"{code}"' in text
-    assert {one["name"] for one in events["parameters"]} == {"applicant_id", "Idempotency-Key"}
+    assert {one["name"] for one in events["parameters"]} >= {"applicant_id", "Idempotency-Key"}
     reference = events["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     assert reference == "#/components/schemas/ApplicantEvents"
     assert set(own["/v1/applicants/{applicant_id}"]["put"]["responses"]) >= {"200", "201", "413", "415", "422"}
