@@ -1,7 +1,6 @@
 import json
 import secrets
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -444,17 +443,22 @@ def test_the_same_sent_meanwhile_is_told_to_wait(client, monkeypatch):
 
 def test_work_that_was_given_up_keeps_its_key_because_it_may_go_on(client, engine, monkeypatch):
     key, add = {"Idempotency-Key": "key-1"}, FactsIntake.add
+    go_on, ended = threading.Event(), threading.Event()
 
     def slow(*given: Any) -> Any:
-        time.sleep(0.5)
-        return add(*given)
+        assert go_on.wait(30)
+        try:
+            return add(*given)
+        finally:
+            ended.set()
 
     with monkeypatch.context() as broken:
         broken.setattr(FactsIntake, "add", slow)
         broken.setattr("credit_scoring.serving.endpoints.DEADLINE_S", 0.2)
         refused(push(client, statement(1), headers=key), 504, "timeout")
     refused(push(client, statement(1), headers=key), 409, "request_in_progress")
-    time.sleep(0.6)  # the thread that nobody waits for ends
+    go_on.set()
+    assert ended.wait(30)  # the thread that nobody waits for
     assert rows_in(engine) == [0, 1, 1]
 
 
