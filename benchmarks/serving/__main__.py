@@ -1,0 +1,10 @@
+"""``python benchmarks/serving``: finds the package and what it shares with the other benchmarks."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from serving.command import main  # noqa: E402 - found by the path above
+
+main()
