@@ -5,7 +5,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from math import ceil
 
@@ -166,8 +166,13 @@ def _from_this_machine(scope: Scope) -> bool:
 
 
 def _client(scope: Scope) -> IPv4Address | IPv6Address | None:
+    return _parsed((scope.get("client") or ("",))[0])
+
+
+@lru_cache(1024)
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     try:
-        found = ip_address((scope.get("client") or ("",))[0])
+        found = ip_address(address)
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found

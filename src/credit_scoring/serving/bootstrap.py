@@ -34,6 +34,7 @@ from credit_scoring.serving.access import guard_of
 from credit_scoring.serving.admission import Guard
 from credit_scoring.serving.app import create_app
 from credit_scoring.serving.decision_queue import DecisionQueue
+from credit_scoring.serving.direct_routes import DirectRoutes
 from credit_scoring.serving.http_errors import problem
 from credit_scoring.serving.problems import Told
 from credit_scoring.serving.received_bodies import ReceivedBodies
@@ -128,8 +129,9 @@ class Parts:
             cache = opened.enter_context(self._cache(environment))
             self.resources = self._resources(package.portfolio, cache, guard_of(engine, environment))
             opened.callback(self.resources.queue.close)
-            self.app: FastAPI = create_app(self.resources)
-            route_limits(environment.rate_limits).require_routes(_routes_of(self.app))
+            app = create_app(self.resources)
+            route_limits(environment.rate_limits).require_routes(_routes_of(app))
+            self.app: ASGIApp = RequestIds(DirectRoutes(app))
             self._open = opened.pop_all()
 
     def _resources(self, portfolio: str, cache: FeatureCache, guard: Guard) -> Resources:

@@ -1,5 +1,6 @@
 """What every route has: who may call it, what it answers, and how long it may take."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
@@ -69,19 +70,29 @@ IdempotencyKey = Annotated[
 def admitted(guard: Guard, scope: AccessScope) -> Any:
     """Return the dependency that gives the ``Caller`` of a route that asks for ``scope``."""
 
-    async def admit(request: Request, _sent: Annotated[Any, Security(_BEARER, scopes=[scope])]) -> Caller:
-        route = route_of(request)
-        request.scope.setdefault("state", {})["route"] = route
-        caller = await in_time(guard.admit(request, scope, f"{request.method} {route}"))
-        _require_known_parameters(request)
-        return caller
+    async def admitted_caller(request: Request, _sent: Annotated[Any, Security(_BEARER, scopes=[scope])]) -> Caller:
+        return await admit(request, guard, scope)
 
-    return Depends(admit)
+    return Depends(admitted_caller)
+
+
+async def admit(request: Request, guard: Guard, scope: AccessScope) -> Caller:
+    """Return the caller of a request to a route that asks for ``scope``; leaves the route in the request's state.
+
+    Raises:
+        CreditScoringError: As ``Guard.admit`` does.
+        RefusedBodyError: If the address has parameters that the route does not know, or it took too long.
+    """
+    route = route_of(request)
+    request.scope.setdefault("state", {})["route"] = route
+    caller = await in_time(guard.admit(request, scope, f"{request.method} {route}"))
+    _require_known_parameters(request)
+    return caller
 
 
 def _require_known_parameters(request: Request) -> None:
     """Refuse what the route does not know: a misspelt filter would answer another question than was asked."""
-    if not request.url.query:
+    if not request.scope["query_string"]:
         return
     known = {field.alias for field in request.scope["route"].dependant.query_params}
     given = [name for name, _ in request.query_params.multi_items()]
@@ -125,7 +136,7 @@ async def in_time(work: Awaitable[Result], deadline_s: float | None = None) -> R
         RefusedBodyError: With the code ``timeout``.
     """
     try:
-        with anyio.fail_after(DEADLINE_S if deadline_s is None else deadline_s):
+        async with asyncio.timeout(DEADLINE_S if deadline_s is None else deadline_s):
             return await work
     except TimeoutError as exc:
         raise RefusedBodyError("timeout", "The request took too long. Send the same again.") from exc

@@ -45,6 +45,7 @@ class ServiceMetrics:
     def _add_http(self) -> None:
         self._requests = self._counter("http_requests", "Requests", "route", "method", "status")
         self._request_s = self._histogram("http_request_seconds", "Time to answer", _REQUEST_S, "route", "status")
+        self._answered: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._rate_limited = self._counter("rate_limited", "Requests refused because of their rate", "route")
         self._auth_refused = self._counter("auth_refusals", "Callers refused", "reason", values=AUTH_REFUSALS)
 
@@ -52,7 +53,9 @@ class ServiceMetrics:
         labels = ("arm", "decider", "recommendation", "fallback")
         self._decisions = self._counter("decisions", "New decisions", *labels)
         self._repeats = self._counter("decisions_repeated", "Applications that got their first answer again")
-        self._features = self._counter("features", "Applications by source of features", "source", values=SOURCES)
+        self._decided: dict[tuple[str, str, str, bool], Counter] = {}  # finding a label costs more than counting
+        features = self._counter("features", "Applications by source of features", "source", values=SOURCES)
+        self._sources = {source: features.labels(source) for source in (*SOURCES, OTHER)}
         failures = self._counter
         self._cache = failures("feature_cache_failures", "Failed uses of the cache", "kind", values=CACHE_FAILURES)
         self._challenger = failures(
@@ -86,7 +89,11 @@ class ServiceMetrics:
 
     def decided(self, *, arm: str, decider: str, recommendation: str, fallback: bool) -> None:
         """See DecisionObserver.decided."""
-        self._decisions.labels(arm, decider, recommendation, "true" if fallback else "false").inc()
+        counted = self._decided.get((arm, decider, recommendation, fallback))
+        if counted is None:
+            counted = self._decisions.labels(arm, decider, recommendation, "true" if fallback else "false")
+            self._decided[arm, decider, recommendation, fallback] = counted
+        counted.inc()
 
     def repeated(self) -> None:
         """See DecisionObserver.repeated."""
@@ -94,7 +101,7 @@ class ServiceMetrics:
 
     def features_from(self, source: str, count: int) -> None:
         """See DecisionObserver.features_from."""
-        self._features.labels(_one_of(source, SOURCES)).inc(count)
+        self._sources[_one_of(source, SOURCES)].inc(count)
 
     def cache_failed(self, kind: str) -> None:
         """See DecisionObserver.cache_failed."""
@@ -107,8 +114,12 @@ class ServiceMetrics:
 
     def answered(self, route: str, method: str, status: str, seconds: float) -> None:
         """Count a request; ``route`` is a template such as ``/v1/decisions/{id}``, ``status`` a class such as 2xx."""
-        self._requests.labels(route, method, status).inc()
-        self._request_s.labels(route, status).observe(seconds)
+        counted = self._answered.get((route, method, status))
+        if counted is None:
+            counted = self._requests.labels(route, method, status), self._request_s.labels(route, status)
+            self._answered[route, method, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def rate_limited(self, route: str) -> None:
         """Count a request that was refused because of its rate; ``route`` is its template."""

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from credit_scoring.serving.headers import header_of
+
 if TYPE_CHECKING:
     from credit_scoring.serving.telemetry import Telemetry
+    from credit_scoring.serving.tracing import RequestSpan
 
 UNMATCHED = "unmatched"
 """Route of all requests that have none: made-up paths must not become labels."""
@@ -51,31 +53,41 @@ class Observed:
         if scope["type"] != "http" or telemetry is None:
             await self._app(scope, receive, send)
             return
-        with _Request(scope, telemetry, self._clock) as request:
+        if telemetry.tracing is None:
+            await self._observe(_Request(scope, telemetry, self._clock), receive, send)
+            return
+        with telemetry.tracing.request(Headers(scope=scope)) as span:
+            await self._observe(_Request(scope, telemetry, self._clock, span), receive, send)
 
-            async def receive_observed() -> Message:
-                message = await receive()
-                request.received(message)
-                return message
+    async def _observe(self, request: "_Request", receive: Receive, send: Send) -> None:
+        async def receive_observed() -> Message:
+            message = await receive()
+            request.received(message)
+            return message
 
-            async def send_observed(message: Message) -> None:
-                request.sent(message)
-                await send(message)
+        async def send_observed(message: Message) -> None:
+            request.sent(message)
+            await send(message)
 
-            await self._app(scope, receive_observed, send_observed)
+        with request:
+            await self._app(request.scope, receive_observed, send_observed)
 
 
 class _Request:
     """What is seen of one request."""
 
-    def __init__(self, scope: Scope, telemetry: "Telemetry", clock: Callable[[], float]) -> None:
-        self._scope = scope
+    __slots__ = ("_clock", "_complete", "_given_up", "_since", "_span", "_status", "_telemetry", "_told", "scope")
+
+    def __init__(
+        self, scope: Scope, telemetry: "Telemetry", clock: Callable[[], float], span: "RequestSpan | None" = None
+    ) -> None:
+        self.scope = scope
         self._telemetry = telemetry
         self._clock = clock
+        self._span = span
         self._status: int | None = None
         self._complete = False
         self._given_up = False
-        self._until = ExitStack()
 
     def received(self, message: Message) -> None:
         self._given_up |= message["type"] == "http.disconnect" and not self._complete
@@ -87,34 +99,28 @@ class _Request:
             self._complete = not message.get("more_body", False)
 
     def __enter__(self) -> Self:
-        from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - not in the server's process
-
-        from credit_scoring.serving.tracing import trace_id_of  # noqa: PLC0415 - not in the server's process
-
         self._since = self._clock()
-        headers = Headers(scope=self._scope)
-        tracing = self._telemetry.tracing
-        self._span = self._until.enter_context(tracing.request(headers)) if tracing else None
-        trace_id = self._span.trace_id if self._span else trace_id_of(headers.get("traceparent"))
-        known = {"request_id": self._state.get("request_id"), "trace_id": trace_id}
-        self._until.enter_context(bound_contextvars(**{name: value for name, value in known.items() if value}))
+        trace_id = self._span.trace_id if self._span else None
+        self._told = self._telemetry.of_request(
+            self._state.get("request_id"), trace_id, header_of(self.scope, b"traceparent")
+        )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._until:
-            self._tell(error)
+        self._tell(error)
+        self._telemetry.request_over(self._told)
 
     @property
     def _state(self) -> dict[str, Any]:
-        state: dict[str, Any] = self._scope.get("state") or {}
+        state: dict[str, Any] = self.scope.get("state") or {}
         return state
 
     def _tell(self, error: BaseException | None) -> None:
         seconds = self._clock() - self._since
         status, outcome = self._ended(error)
-        route, method = _route(self._scope), _method(self._scope)
+        route, method = _route(self.scope), _method(self.scope)
         self._count(route, method, status, seconds)
         line = {"route": route, "method": method, "status": status, "duration_ms": round(seconds * 1000, 2)}
         line["key_id"] = self._state.get("key_id")

@@ -64,7 +64,7 @@ async def answered_once(asked: Repeatable, requests: RepeatedRequests, work: Cal
     name = RequestKey(asked.owner, route_of(asked.request), asked.key)
     begun = await in_thread(requests.begin, name, asked.content)
     if isinstance(begun, KeptAnswer):
-        headers = limit_headers(asked.request) | {REPLAYED: "true"}
+        headers = {**limit_headers(asked.request), REPLAYED: "true"}
         return Response(begun.body, begun.status, headers, "application/json")
     async with _Claimed(begun, request_id_of(asked.request)) as claimed:
         done = await work()

@@ -3,11 +3,13 @@
 import re
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from credit_scoring.serving.headers import header_of
+
 HEADER = "X-Request-ID"
+_HEADER = b"x-request-id"
 
 _SANE = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _STATE = "request_id"
@@ -25,11 +27,15 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        request_id = state.setdefault(_STATE, _given(scope) or uuid4().hex)
+        if _STATE in state:
+            await self._app(scope, receive, send)
+            return
+        request_id = state[_STATE] = _given(scope) or uuid4().hex
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                others = [header for header in message.get("headers", ()) if header[0] != _HEADER]
+                message["headers"] = [*others, (_HEADER, request_id.encode("ascii"))]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -41,5 +47,5 @@ def request_id_of(request: Request) -> str:
 
 
 def _given(scope: Scope) -> str | None:
-    given = Headers(scope=scope).get(HEADER)
+    given = header_of(scope, _HEADER)
     return given if given is not None and _SANE.fullmatch(given) else None

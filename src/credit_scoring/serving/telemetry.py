@@ -1,17 +1,18 @@
 """Logs, metrics and traces of one process, put together."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from structlog.contextvars import bind_contextvars, reset_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from credit_scoring.serving.logs import configure_logs, logger
 from credit_scoring.serving.metrics import ServiceMetrics
 from credit_scoring.serving.metrics_files import take_slot
-from credit_scoring.serving.tracing import Tracing, is_wanted
+from credit_scoring.serving.tracing import Tracing, is_wanted, trace_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,19 @@ class Telemetry:
     log: FilteringBoundLogger
     metrics: ServiceMetrics
     tracing: Tracing | None = None
+
+    def of_request(self, request_id: str | None, trace_id: str | None, traceparent: str | None) -> Mapping[str, Any]:
+        """Have every line of the present task name its request, until ``request_over`` takes what is returned.
+
+        Without a trace of ours, ``trace_id``, the caller's is named.
+        """
+        trace_id = trace_id or (trace_id_of(traceparent) if traceparent else None)
+        known = {"request_id": request_id, "trace_id": trace_id}
+        return bind_contextvars(**{name: value for name, value in known.items() if value})
+
+    def request_over(self, told: Mapping[str, Any]) -> None:
+        """Name the request no more."""
+        reset_contextvars(**told)
 
     def mark(self) -> Any:
         """Return where the present request is in its trace, for ``turn``; None without traces."""

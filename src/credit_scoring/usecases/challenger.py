@@ -4,14 +4,19 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
+_Work = tuple[Callable[[], Any], Future[Any]]
 
 BUDGET_S = 0.25
 """Seconds that a turn waits for the challenger, however few applications it has."""
 BUDGET_PER_APPLICATION_S = 0.005
 """Seconds that each application of a turn adds."""
+
+IDLE_S = 10.0
+"""Seconds without work after which the thread ends, as when another challenger has taken the role."""
 
 HUNG = "hung"
 """What is recorded of a challenger that did not answer within its budget, or is still busy with an earlier turn."""
@@ -38,10 +43,15 @@ class Pending(Generic[Result]):
 class ChallengerThread:
     """Runs one piece of work at a time and takes no other meanwhile: work that hangs is not queued behind.
 
-    It is a daemon: a process that ends does not wait for a challenger that hangs.
+    The thread stays for the next turn, since starting one takes longer than a score, and ends when there is none for
+    ``idle_s``. It is a daemon: a process that ends does not wait for a challenger that hangs.
     """
 
+    idle_s: float = IDLE_S
     _busy: threading.Lock = field(default_factory=threading.Lock)
+    _given: "SimpleQueue[_Work]" = field(default_factory=SimpleQueue)
+    _waiting: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.Thread | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -53,10 +63,29 @@ class ChallengerThread:
         if not self._busy.acquire(blocking=False):
             return Pending(None)
         future: Future[Result] = Future()
-        threading.Thread(target=self._work, args=(work, future), name="challenger", daemon=True).start()
+        with self._waiting:
+            self._given.put((work, future))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._go_on, name="challenger", daemon=True)
+                self._thread.start()
         return Pending(future)
 
-    def _work(self, work: Callable[[], Result], future: "Future[Result]") -> None:
+    def _go_on(self) -> None:
+        while (given := self._next()) is not None:
+            self._work(*given)
+            del given  # what was worked on is not kept while nothing comes
+
+    def _next(self) -> "_Work | None":
+        try:
+            return self._given.get(timeout=self.idle_s)
+        except Empty:
+            with self._waiting:
+                if self._given.empty():
+                    self._thread = None
+                    return None
+            return self._given.get()
+
+    def _work(self, work: Callable[[], Any], future: "Future[Any]") -> None:
         try:
             result = work()
         except BaseException as exc:  # noqa: BLE001 - whatever a challenger raises is its own failure, and recorded

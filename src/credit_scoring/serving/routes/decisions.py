@@ -16,6 +16,7 @@ from credit_scoring.serving.bodies import read_body
 from credit_scoring.serving.cursors import cursor_after, place_in
 from credit_scoring.serving.decision_batches import BATCH_BODY, decide_batch, is_final, read_batch
 from credit_scoring.serving.declared_types import Identifier, Moment
+from credit_scoring.serving.direct_routes import direct_route
 from credit_scoring.serving.endpoints import (
     BATCH_DEADLINE_S,
     OF_EVERY_BODY,
@@ -55,8 +56,19 @@ def _add_deciding(app: FastAPI, resources: Resources, bodies: RequestBodies) -> 
     decide = admitted(resources.guard, "decide")
     codes = (*OF_EVERY_BODY, *_OF_DECISIONS)
 
-    @app.post(
+    async def decide_one(
+        request: Request, caller: Annotated[Caller, decide], idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        checked = await read_body(request, bodies.application)
+        sender = Sender(caller, request_id_of(request), idempotency_key)
+        application = sent_application(checked.body, checked.received, sender)
+        return answer(request, await in_time(resources.queue.decide(application)))
+
+    app.router.add_api_route(
         "/v1/decisions",
+        decide_one,
+        methods=["POST"],
+        route_class_override=direct_route(resources.guard, "decide"),
         response_model=Decision,
         openapi_extra=with_body("ApplicationBody"),
         **described(
@@ -70,13 +82,6 @@ def _add_deciding(app: FastAPI, resources: Resources, bodies: RequestBodies) -> 
             "gets its first answer.",
         ),
     )
-    async def decide_one(
-        request: Request, caller: Annotated[Caller, decide], idempotency_key: IdempotencyKey = None
-    ) -> Response:
-        checked = await read_body(request, bodies.application)
-        sender = Sender(caller, request_id_of(request), idempotency_key)
-        application = sent_application(checked.body, checked.received, sender)
-        return answer(request, await in_time(resources.queue.decide(application)))
 
     @app.post(
         "/v1/decisions/batch",
