@@ -4,11 +4,12 @@ import warnings
 import numpy as np
 import pytest
 
-from credit_scoring.core.boosted_trees import BACKGROUND_WEIGHT, BoostedTrees, EncodedColumn, Encoder
+from credit_scoring.core.boosted_trees import BoostedTrees
 from credit_scoring.core.scoring import Matrix, ModelBundle
 from credit_scoring.core.training.boosted_trees import fit_boosted_trees
 from credit_scoring.core.training.development import Development
 from credit_scoring.core.training.options import BoostedTreesOptions
+from credit_scoring.core.xgboost_trees import BACKGROUND_WEIGHT
 
 FIT = BoostedTreesOptions(algorithm="boosted_trees", rounds=20, max_depth=4, learning_rate=0.2)
 LEAF = -1
@@ -21,9 +22,9 @@ def fitted(development: Development) -> BoostedTrees:
 
 
 def trees_of(model: BoostedTrees) -> list[dict[str, list[float]]]:
-    found: list[dict[str, list[float]]] = json.loads(model.booster.save_raw("json"))["learner"]["gradient_booster"][
-        "model"
-    ]["trees"]
+    found: list[dict[str, list[float]]] = json.loads(model.native.booster.save_raw("json"))["learner"][
+        "gradient_booster"
+    ]["model"]["trees"]
     return found
 
 
@@ -122,7 +123,7 @@ def test_contributions_are_those_of_the_shap_package(boosted_trees_bundle: Model
         import shap  # noqa: PLC0415 - slow, and only this test needs it
 
         model = classifier(boosted_trees_bundle)
-        explainer = shap.TreeExplainer(model.booster, feature_perturbation="tree_path_dependent")
+        explainer = shap.TreeExplainer(model.native.booster, feature_perturbation="tree_path_dependent")
         by_column = explainer.shap_values(model.encoder.encode(matrix[:50]))
     found = np.zeros((50, len(model.inputs)))
     for position, column in enumerate(model.encoder.columns):
@@ -157,22 +158,6 @@ def test_more_risk_never_lowers_the_margin(boosted_trees_bundle: ModelBundle, ma
 
 def f32(*values: float) -> Matrix:
     return np.asarray(values, dtype=np.float32)
-
-
-def test_special_values_are_blank_as_amounts_and_coded_as_states():
-    amount = EncodedColumn(feature="x", blank=(-1.0, 0.0))
-    state = EncodedColumn(feature="x", codes=((-1.0, 1.0), (0.0, 0.0)))
-    values = f32(-1, -0.0, 2, np.nan)
-    np.testing.assert_array_equal(amount.encode(values), f32(np.nan, np.nan, 2, np.nan))
-    np.testing.assert_array_equal(state.encode(values), f32(1, 0, np.nan, np.nan))
-
-
-def test_a_category_without_code_is_missing_and_columns_keep_their_order():
-    encoder = Encoder(
-        inputs=("x", "c"),
-        columns=(EncodedColumn(feature="c", codes=((0.0, 1.0), (1.0, 0.0))), EncodedColumn(feature="x")),
-    )
-    np.testing.assert_array_equal(encoder.encode(f32(5, 0, 6, 7).reshape(2, 2)), [[1, 5], [np.nan, 6]])
 
 
 def test_categories_are_coded_by_rising_bad_rate(fitted: BoostedTrees, development: Development):

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from credit_scoring.core.feature_bins import PRIOR_ROWS, PRIOR_ROWS_OF_A_STATE, FeatureBins
 from credit_scoring.core.features.declared import FeatureDeclaration
-from credit_scoring.core.scorecard import PRIOR_ROWS, PRIOR_ROWS_OF_A_STATE, FeatureBins, Scorecard, ScorecardData
+from credit_scoring.core.scorecard import Scorecard, ScorecardData
 from credit_scoring.core.scoring import Matrix, ModelBundle
 from credit_scoring.core.training.binning import fit_bins
 from credit_scoring.core.training.options import ScorecardOptions

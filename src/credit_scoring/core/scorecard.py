@@ -1,88 +1,18 @@
 """The scorecard: weight of evidence per bin, added up with one coefficient per feature."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Self
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
+from credit_scoring.core.bin_steps import BinSteps
+from credit_scoring.core.feature_bins import FeatureBins, Floats, Matrix
 
-PRIOR_ROWS = 0.5
-"""Average applicants added to a regular bin, so that one without bads has a finite weight of evidence."""
-
-PRIOR_ROWS_OF_A_STATE = 20.0
-"""The same for special and missing values, whose bins may be of any size: a few applicants prove little."""
-
-
-class FeatureBins(BaseModel):
-    """The bins of one feature with their weight of evidence (WoE).
-
-    Regular bins come first: for a number, bin i holds ``edges[i-1] <= value < edges[i]`` in float32; for a
-    category, ``groups[position]`` names its bin. Then one bin per special value, and the bin of missing
-    values last. ``woe[b] = ln(share of goods in b / share of bads in b)`` on the development part (Siddiqi
-    2006, Credit Risk Scorecards, ch. 6), each share raised by the bin's prior rows over all rows; so it is 0,
-    the average applicant, where a bin held no applicant.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    feature: str
-    edges: tuple[float, ...] = ()
-    groups: tuple[int, ...] | None = None
-    special: tuple[float, ...] = ()
-    goods: tuple[int, ...] = ()
-    bads: tuple[int, ...] = ()
-    woe: tuple[float, ...] = ()
-
-    @property
-    def regular(self) -> int:
-        """Number of regular bins."""
-        return max(self.groups) + 1 if self.groups is not None else len(self.edges) + 1
-
-    def assign(self, values: Matrix) -> npt.NDArray[np.intp]:
-        """Return the bin of each value of ``values``, ``(n,)`` float32; NaN goes to the last bin."""
-        missing_bin = self.regular + len(self.special)
-        if self.groups is not None:
-            known = np.where(np.isnan(values), 0, values).astype(np.intp)
-            bins = np.asarray(self.groups, dtype=np.intp)[known]
-        else:
-            bins = np.searchsorted(np.asarray(self.edges, dtype=np.float32), values, side="right")
-        for position, special in enumerate(self.special):
-            bins = np.where(values == np.float32(special), self.regular + position, bins)
-        return np.where(np.isnan(values), missing_bin, bins)
-
-    def counted(self, values: Matrix, is_bad: npt.NDArray[np.int8]) -> Self:
-        """Return these bins with goods, bads and WoE counted on ``values``."""
-        size = self.regular + len(self.special) + 1
-        bins = self.assign(values)
-        bads = np.bincount(bins, weights=is_bad, minlength=size)
-        goods = np.bincount(bins, minlength=size) - bads
-        prior = np.where(np.arange(size) < self.regular, PRIOR_ROWS, PRIOR_ROWS_OF_A_STATE) / len(values)
-        woe = np.log((goods / goods.sum() + prior) / (bads / bads.sum() + prior))
-        return self.model_copy(
-            update={
-                "goods": tuple(int(n) for n in goods),
-                "bads": tuple(int(n) for n in bads),
-                "woe": tuple(float(w) for w in woe),
-            }
-        )
-
-    def labels(self, categories: Sequence[str] = ()) -> list[str]:
-        """Return a readable name of each bin, in bin order."""
-        if self.groups is not None:
-            regular = [
-                ", ".join(c for c, group in zip(categories, self.groups, strict=True) if group == b)
-                for b in range(self.regular)
-            ]
-        else:
-            bounds = ["-inf", *(f"{edge:g}" for edge in self.edges), "inf"]
-            regular = [f"[{low}, {high})" for low, high in pairwise(bounds)]
-        return [*regular, *(f"special {value:g}" for value in self.special), "missing"]
+_ROWS_AT_ONCE = 16_384
+"""Rows whose bins are found together: more would only take memory, about 1 kB each."""
 
 
 class ScorecardData(BaseModel):
@@ -97,12 +27,20 @@ class ScorecardData(BaseModel):
     reference_woe: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What each bin adds, as ``BinSteps.table`` lays it out; the first feature's margins have the intercept in them."""
+
+    margin: Floats
+    contribution: Floats
+
+
 @dataclass(frozen=True)
 class Scorecard:
     """Classifier whose margin is ``intercept + sum(coefficient * woe of the value's bin)``.
 
     ``data.reference_woe`` is the mean WoE of each used feature over the reference sample: the level
-    against which contributions are counted.
+    against which contributions are counted. These are exact: the margin has no term of several features.
     """
 
     data: ScorecardData
@@ -114,39 +52,47 @@ class Scorecard:
         """Features of the plan in the order of the matrix's columns; unused ones contribute nothing."""
         return self.data.inputs
 
-    @property
+    @cached_property
     def bias(self) -> float:
         """Mean margin of the reference sample."""
         weights = zip(self.data.coefficients, self.data.reference_woe, strict=True)
         return self.data.intercept + sum(coefficient * woe for coefficient, woe in weights)
 
     def margin(self, features: Matrix) -> Floats:
-        """Return the log-odds of bad before calibration, ``(n,)``, for ``(n, p)`` features."""
-        # Added feature by feature: a matrix product may add in another order for one row than for many.
-        margin = np.full(len(features), self.data.intercept)
-        for coefficient, woe in zip(self.data.coefficients, self._woe(features), strict=True):
-            margin += coefficient * woe
+        """Return the log-odds of bad before calibration, ``(n,)``, for ``(n, p)`` features.
+
+        NaN where a category is none of the declared ones.
+        """
+        margin = np.empty(len(features))
+        for rows, places in self._places(features):
+            margin[rows] = self._margin(places)
         return margin
 
     def contributions(self, features: Matrix) -> Floats:
         """Return ``(n, p)`` contributions to the margin, relative to the reference; rows add up to margin - bias."""
         found = np.zeros(features.shape)
-        terms = zip(self.data.bins, self.data.coefficients, self.data.reference_woe, self._woe(features), strict=True)
-        for bins, coefficient, reference, woe in terms:
-            found[:, self.inputs.index(bins.feature)] = coefficient * (woe - reference)
+        for rows, places in self._places(features):
+            found[rows, self._steps.columns] = self._terms.contribution.take(places).T
         return found
+
+    def explained(self, features: Matrix) -> tuple[Floats, Floats]:
+        """Return ``margin`` and ``contributions`` of ``(n, p)`` features; their bins are found once."""
+        margin, found = np.empty(len(features)), np.zeros(features.shape)
+        for rows, places in self._places(features):
+            margin[rows] = self._margin(places)
+            found[rows, self._steps.columns] = self._terms.contribution.take(places).T
+        return margin, found
+
+    def under(self, scorer_version: str) -> "Scorecard":  # noqa: ARG002 - the protocol's signature
+        """Return itself: every version of the scorer adds up the same terms in the same order."""
+        return self
 
     def with_reference(self, reference: Matrix) -> "Scorecard":
         """Return the same scorecard with contributions counted against ``reference``, ``(m, p)``."""
-        means = tuple(float(woe.mean()) for woe in self._woe(reference))
+        columns = [reference[:, self.inputs.index(bins.feature)] for bins in self.data.bins]
+        woe = [np.asarray(bins.woe)[bins.assign(values)] for bins, values in zip(self.data.bins, columns, strict=True)]
+        means = tuple(float(one.mean()) for one in woe)
         return Scorecard(self.data.model_copy(update={"reference_woe": means}))
-
-    def _woe(self, features: Matrix) -> list[Floats]:
-        columns = [self.inputs.index(bins.feature) for bins in self.data.bins]
-        return [
-            np.asarray(bins.woe)[bins.assign(features[:, column])]
-            for bins, column in zip(self.data.bins, columns, strict=True)
-        ]
 
     def to_files(self) -> dict[str, bytes]:
         """Return the classifier as files by name."""
@@ -156,3 +102,29 @@ class Scorecard:
     def from_files(cls, files: Mapping[str, bytes]) -> "Scorecard":
         """Read what ``to_files`` wrote."""
         return cls(ScorecardData.model_validate_json(files["scorecard.json"]))
+
+    @cached_property
+    def _steps(self) -> BinSteps:
+        return BinSteps.of(self.data.bins, [self.inputs.index(bins.feature) for bins in self.data.bins])
+
+    @cached_property
+    def _terms(self) -> _Terms:
+        margins, contributions = [], []
+        terms = zip(self.data.bins, self.data.coefficients, self.data.reference_woe, strict=True)
+        for place, (bins, coefficient, reference) in enumerate(terms):
+            woe = np.asarray(bins.woe)
+            margins.append(coefficient * woe if place else self.data.intercept + coefficient * woe)
+            contributions.append(coefficient * (woe - reference))
+        return _Terms(self._steps.table(margins), self._steps.table(contributions))
+
+    def _places(self, features: Matrix) -> Iterator[tuple[slice, npt.NDArray[np.intp]]]:
+        for first in range(0, len(features), _ROWS_AT_ONCE):
+            rows = slice(first, first + _ROWS_AT_ONCE)
+            yield rows, self._steps.places(features[rows])
+
+    def _margin(self, places: npt.NDArray[np.intp]) -> Floats | float:
+        if not len(places):
+            return self.data.intercept
+        # Added feature by feature: a sum or a product may add in another order for one row than for many.
+        summed: Floats = np.add.accumulate(self._terms.margin.take(places), axis=0)[-1]
+        return summed

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from credit_scoring.core.scorecard import FeatureBins, Scorecard
+from credit_scoring.core.feature_bins import FeatureBins
+from credit_scoring.core.scorecard import Scorecard
 from credit_scoring.core.scoring import ModelBundle, factor
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from credit_scoring.core.feature_bins import FeatureBins, Floats, Matrix
 from credit_scoring.core.features.declared import FeatureDeclaration
-from credit_scoring.core.scorecard import FeatureBins, Floats, Matrix
 from credit_scoring.core.training.options import ScorecardOptions
 
 # optbinning pulls in cvxpy, which reports on import that it cannot load one of its many solvers (HiGHS is

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import xgboost as xgb
 
-from credit_scoring.core.boosted_trees import BoostedTrees, EncodedColumn, Encoder, Matrix
+from credit_scoring.core.boosted_trees import BoostedTrees
+from credit_scoring.core.encoder import EncodedColumn, Encoder, Matrix
 from credit_scoring.core.training.development import Development
 from credit_scoring.core.training.options import BoostedTreesOptions
 

@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from credit_scoring.core.errors import TrainingError
-from credit_scoring.core.scorecard import FeatureBins, Floats, Scorecard, ScorecardData
+from credit_scoring.core.feature_bins import FeatureBins, Floats
+from credit_scoring.core.scorecard import Scorecard, ScorecardData
 from credit_scoring.core.training.binning import fit_bins, information_value
 from credit_scoring.core.training.development import Development
 from credit_scoring.core.training.options import ScorecardOptions
