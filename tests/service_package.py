@@ -152,7 +152,7 @@ class Client:
 
     def __init__(self, app: ASGIApp, key: str | None = None) -> None:
         self._app = app
-        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self.headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._portal = start_blocking_portal()
         self._running = self._portal.__enter__()
 
@@ -160,7 +160,7 @@ class Client:
         self._portal.__exit__(None, None, None)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        options["headers"] = self._headers | dict(options.get("headers", {}))
+        options["headers"] = self.headers | dict(options.get("headers", {}))
         return self._running.call(partial(self._send, method, path, options))
 
     def get(self, path: str, **options: Any) -> httpx.Response:

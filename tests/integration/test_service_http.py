@@ -526,3 +526,33 @@ def test_a_batch_in_which_somebody_was_not_known_yet_is_decided_anew_under_its_k
     again = client.post("/v1/decisions/batch", json=sent, headers=key)
     assert again.json()["decided"] == 1
     assert client.post("/v1/decisions/batch", json=sent, headers=key).content == again.content
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "content", "expected"),
+    [
+        ("/v1/decisions", {}, b"{", (422, "malformed_json")),
+        ("/v1/decisions", {"Content-Type": "text/plain"}, b"{}", (415, "unsupported_media_type")),
+        ("/v1/decisions?limit=1", {}, b"{}", (422, "invalid_parameter")),
+        ("/v1/decisions", {"Idempotency-Key": ""}, b"{}", (422, "invalid_parameter")),
+        ("/v1/decisions", {"Idempotency-Key": "k" * 129}, b"{}", (422, "invalid_parameter")),
+        ("/v1/decisions", {"Idempotency-Key": "two words"}, b"{}", (422, "invalid_parameter")),
+        ("/v1/decisions", {"Authorization": "Bearer nobody"}, b"{}", (401, "unauthenticated")),
+        ("/v1/decisions", {}, b'{"application_id": 1}', (422, "invalid_application")),
+        ("/v1/decisions", {}, json.dumps(body("direct-1")).encode(), (200, None)),
+    ],
+)
+def test_the_direct_route_answers_as_fastapi_does(client, path, headers, content, expected):
+    """Below a root path FastAPI carries the route out itself."""
+
+    async def below(scope: Any, receive: Any, send: Any) -> None:
+        await client.parts.app({**scope, "root_path": "/below"}, receive, send)
+
+    sent = {"content": content, "headers": client.headers | JSON | headers}
+    with closing(Client(below)) as through_fastapi:
+        answers = [client.post(path, **sent), through_fastapi.post(f"/below{path}", **sent)]
+    assert [(one.status_code, one.json().get("code")) for one in answers] == [expected, expected]
+    told = [one.json() | {"request_id": None} for one in answers]
+    assert told[0] == told[1]
+    names = [set(one.headers) for one in answers]
+    assert names[0] == names[1]
