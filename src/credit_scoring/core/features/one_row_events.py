@@ -1,219 +1,216 @@
-"""Windowed features of one applicant's events in plain Python; see ``one_row``."""
+"""Windowed features of one applicant's events as lines of the function that ``one_row`` writes; see there."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from operator import attrgetter
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 
-from credit_scoring.core.facts import Event, Value
 from credit_scoring.core.features.declared import Condition, TimeSince, Window
-from credit_scoring.core.features.moments import DAYS_PER_MONTH, DAYS_PER_SECOND, PER_MONTH
+from credit_scoring.core.features.moments import PER_MONTH
+from credit_scoring.core.features.one_row_past import (
+    ages_of,
+    amounts,
+    days_of,
+    known_before,
+    numbers,
+    occurred_before,
+    older_than,
+    texts,
+)
+from credit_scoring.core.features.one_row_source import Source, literal, literals
+from credit_scoring.core.features.one_row_sums import added, slope, times_of
 from credit_scoring.core.features.past import EventColumns
 
-Number = float | None
-Rows = Sequence[int]
-"""Positions of past events, the oldest first."""
+CALLED = (ages_of, amounts, days_of, known_before, numbers, occurred_before, older_than, texts, added, slope, times_of)
+"""What the lines call."""
 
-_Feature = Callable[["_Past"], Number]
-_Select = Callable[["_Past"], Rows]
-_by_time = attrgetter("occurred_at", "event_number")
+Where = Mapping[str, Condition]
 
 
-def days_between(earlier: datetime, later: datetime) -> float:
-    """Return days and their fraction between two moments, to the whole second below."""
-    elapsed = later - earlier
-    return (elapsed.days * 86_400 + elapsed.seconds) * DAYS_PER_SECOND
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The events a window takes by rank and age, from position ``start`` to before ``end``: two names or numbers."""
 
-
-def added(values: Iterable[float]) -> float:
-    """Return the compensated sum (Kahan 1965) of ``values``, as Polars and pandas add up what is left of a group."""
-    total = lost = 0.0
-    for value in values:
-        term = value - lost
-        grown = total + term
-        lost = (grown - total) - term
-        total = grown
-    return total
-
-
-class OneRowEvents:
-    """The features over one event table for one applicant, prepared once."""
-
-    def __init__(self, declared: Mapping[str, Window | TimeSince], read: EventColumns) -> None:
-        self._read = {name: _reader(name, read) for name in read.columns}
-        self._has_known_at = read.known_at
-        self._features = {
-            name: _time_since(reading) if isinstance(reading, TimeSince) else _window(reading)
-            for name, reading in declared.items()
-        }
-        self._nothing: dict[str, Number] = dict.fromkeys(declared)
-
-    def values(self, events: Sequence[Event] | None, as_of: datetime) -> dict[str, Number]:
-        """Return each feature's value, None where it is missing; ``events`` are None where they are unknown."""
-        past = [event for event in events or () if event.occurred_at < as_of]
-        if self._has_known_at:
-            past = [event for event in past if event.known_at is None or event.known_at < as_of]
-        if not past:
-            return self._nothing
-        past.sort(key=_by_time)
-        found = _Past(past, as_of, {name: read(past) for name, read in self._read.items()})
-        return {name: feature(found) for name, feature in self._features.items()}
-
-
-class _Past:
-    """One applicant's past events, the oldest first, and what was found out about them so far."""
-
-    __slots__ = ("_days_ago", "_events", "as_of", "columns", "found", "size")
-
-    def __init__(self, events: Sequence[Event], as_of: datetime, columns: Mapping[str, Sequence[Value]]) -> None:
-        self._events = events
-        self._days_ago: list[float] | None = None
-        self.as_of = as_of
-        self.columns = columns
-        self.size = len(events)
-        self.found: dict[object, Any] = {}
+    start: str
+    end: str
 
     @property
-    def days_ago(self) -> list[float]:
-        if self._days_ago is None:
-            self._days_ago = [days_between(event.occurred_at, self.as_of) for event in self._events]
-        return self._days_ago
+    def everything(self) -> bool:
+        return (self.start, self.end) == ("0", "size")
 
-    def since(self, age: timedelta) -> int:
-        """Return the position of the first event that is no older than ``age``."""
-        return sum(1 for event in self._events if self.as_of - event.occurred_at > age)
-
-
-def _reader(name: str, read: EventColumns) -> Callable[[Sequence[Event]], list[Value]]:
-    special = frozenset(read.columns[name])
-
-    def texts(past: Sequence[Event]) -> list[Value]:
-        return [event.values.get(name) for event in past]
-
-    def numbers(past: Sequence[Event]) -> list[Value]:
-        given = (event.values.get(name) for event in past)
-        # A text among numbers is a fault, and raises here.
-        found: list[Value] = [None if value is None else value * 1.0 for value in given]  # type: ignore[operator]
-        return [None if number in special else number for number in found] if special else found
-
-    return texts if name in read.texts else numbers
+    def of(self, column: str) -> str:
+        """The part of a column that the window takes."""
+        start = "" if self.start == "0" else self.start
+        end = "" if self.end == "size" else self.end
+        return column if self.everything else f"{column}[{start}:{end}]"
 
 
-def _time_since(declared: TimeSince) -> _Feature:
-    taken = _selected(_everything, declared.where, repr(declared.where))
-    unit = PER_MONTH if declared.unit == "months" else 1.0
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Names of a column's values, of whether none is missing, and of what adds some of them up."""
 
-    def time_since(past: _Past) -> Number:
-        rows = taken(past)
-        return past.days_ago[rows[-1]] * unit if rows else None
-
-    return time_since
+    values: str
+    whole: str
+    add: str
 
 
-def _window(window: Window) -> _Feature:
-    span, key = _span(window), (window.skip, window.last, window.days)
-    taken = _selected(span, window.where, (*key, repr(window.where)))
-    if window.aggregate == "count":
-        return lambda past: float(len(taken(past)))
-    if window.aggregate == "share":
-        known = _selected(span, dict.fromkeys(window.where, Condition()), (*key, *window.where))
-        return _share(taken, known)
-    values = _values(str(window.column), taken, (window.column, *key, repr(window.where)))
-    aggregate = _AGGREGATES[window.aggregate]
+class EventLines:
+    """Writes the features over one event table, each part of which is worked out once."""
 
-    def windowed(past: _Past) -> Number:
-        rows, numbers = values(past)
-        return aggregate(numbers, rows, past) if rows else None
+    def __init__(self, source: Source, table: str, declared: Mapping[str, Window | TimeSince]) -> None:
+        self._source = source
+        self._table = table
+        self._declared = declared
+        self._columns: dict[str, _Column] = {}
+        wheres = [reading.where for reading in declared.values() if _takes_everything(reading)]
+        self._met_by_all = {repr(where) for where in wheres}
 
-    return windowed
+    def write(self, read: EventColumns) -> dict[str, str]:
+        """Write the lines, which find ``tables`` and ``as_of``; return the local name of each feature."""
+        names = {feature: self._source.fresh("f") for feature in self._declared}
+        before = "known_before" if read.known_at else "occurred_before"
+        self._source.line(f"past = {before}(as_of, tables.get({literal(self._table)}))")
+        with self._source.block("if not past:"):
+            self._source.line(f"{' = '.join(names.values())} = None")
+        with self._source.block("else:"):
+            self._source.line("size = len(past)")
+            self._columns = {column: self._column(column, read) for column in read.columns}
+            for feature, reading in self._declared.items():
+                self._source.line(f"{names[feature]} = {self._feature(reading)}  # {literal(feature)}")
+        return names
+
+    def _column(self, name: str, read: EventColumns) -> _Column:
+        put, called = self._source.put, f"past, {literal(name)}"
+        if name in read.texts:
+            values = put("column", f"texts({called})")
+            return _Column(values, put("whole", f"None not in {values}"), "added")
+        special = tuple(read.columns[name])
+        column = _Column(*(self._source.fresh(kind) for kind in ("column", "whole", "add")))
+        given = f"amounts({called}, {self._source.bound('special', frozenset(special))})" if special else ""
+        self._source.line(f"{column.values}, {column.whole}, {column.add} = {given or f'numbers({called})'}")
+        return column
+
+    def _once(self, kind: str, key: object, expression: str) -> str:
+        return self._source.once(kind, (self._table, key), expression)
+
+    def _feature(self, reading: Window | TimeSince) -> str:
+        if isinstance(reading, TimeSince):
+            return self._time_since(reading)
+        if reading.aggregate == "last" and reading.last == 1 and reading.days is None and not reading.where:
+            column = self._columns[str(reading.column)].values
+            return f"{column}[-{1 + reading.skip}] if size > {reading.skip} else None"
+        span = self._span(reading)
+        if reading.aggregate == "count":
+            return f"float({self._count(span, reading.where)})"
+        if reading.aggregate == "share":
+            known = self._once("known", (span, *reading.where), self._known(span, reading.where))
+            return f"len({self._rows(span, reading.where)}) / {known} if {known} else None"
+        return self._of_values(reading, span)
+
+    def _time_since(self, declared: TimeSince) -> str:
+        unit = f" * {literal(PER_MONTH)}" if declared.unit == "months" else ""
+        if not declared.where:
+            return f"{self._days_ago()}[-1]{unit}"
+        rows = self._rows(_Span("0", "size"), declared.where)
+        return f"{self._days_ago()}[{rows}[-1]]{unit} if {rows} else None"
+
+    def _of_values(self, window: Window, span: _Span) -> str:
+        column, key = self._columns[str(window.column)], (window.column, span, repr(window.where))
+        values = self._once("values", key, self._values(window, span))
+        if window.aggregate in ("sum", "mean"):
+            total = self._once("total", key, f"{column.add}({values}) if {values} else None")
+            return total if window.aggregate == "sum" else f"{total} / len({values}) if {values} else None"
+        if window.aggregate == "last":
+            return f"{values}[-1] if {values} else None"
+        if window.aggregate == "trend":
+            lowest = self._once("min", key, f"min({values}) if {values} else None")
+            return f"slope({values}, {lowest}, {self._times(window, span)}, {column.add})"
+        return self._once(window.aggregate, key, f"{window.aggregate}({values}) if {values} else None")
+
+    def _values(self, window: Window, span: _Span) -> str:
+        column = self._columns[str(window.column)]
+        if not window.where:
+            inside = span.of(column.values)
+            return f"{inside} if {column.whole} else [value for value in {inside} if value is not None]"
+        rows = self._rows(span, window.where)
+        if window.column in window.where:
+            return f"[{column.values}[row] for row in {rows}]"
+        return f"[{column.values}[row] for row in {rows} if {column.values}[row] is not None]"
+
+    def _times(self, window: Window, span: _Span) -> str:
+        """The moments of the values, which are those of all columns together where none is missing."""
+        column, days_ago = self._columns[str(window.column)], self._days_ago()
+        if window.where:
+            rows = self._rows(span, window.where)
+            some = f"[{days_ago}[row] for row in {rows} if {column.values}[row] is not None]"
+            return self._once("times", (window.column, span, repr(window.where)), f"times_of({some})")
+        every = self._once("times", span, f"times_of({span.of(days_ago)})")
+        rows = f"range({span.start}, {span.end})"
+        some = f"times_of([{days_ago}[row] for row in {rows} if {column.values}[row] is not None])"
+        return f"{every} if {column.whole} else {some}"
+
+    def _span(self, window: Window) -> _Span:
+        start, end = "0", "size"
+        if window.skip:
+            end = self._once("end", window.skip, f"max(0, size - {window.skip})")
+        if window.last is not None:
+            start = self._once("start", (end, window.last), f"max(0, {end} - {window.last})")
+        if window.days is not None:
+            since = self._since(window.days)
+            young = self._once("young", (start, end, since), f"min({end}, max({start}, {since}))")
+            return _Span(young, end)
+        return _Span(start, end)
+
+    def _since(self, days: int) -> str:
+        limit = self._source.bound("days", timedelta(days=days))
+        return self._once("since", days, f"older_than({limit}, {self._ages()})")
+
+    def _ages(self) -> str:
+        return self._once("ages", None, "ages_of(past, as_of)")
+
+    def _days_ago(self) -> str:
+        ages = self._ages()
+        return self._once("days_ago", None, f"days_of({ages})")
+
+    def _rows(self, span: _Span, where: Where) -> str:
+        """Positions of the events of a span that meet every condition."""
+        key = repr(where)
+        if not span.everything and key in self._met_by_all:
+            among = self._rows(_Span("0", "size"), where)
+            return self._once("rows", (span, key), f"[row for row in {among} if {span.start} <= row < {span.end}]")
+        tests = [_test(f"value_{n}", condition) for n, condition in enumerate(where.values())]
+        columns = [span.of(self._columns[column].values) for column in where]
+        values = ", ".join(f"value_{n}" for n in range(len(columns)))
+        start = "" if span.start == "0" else f", {span.start}"
+        if len(columns) == 1:
+            drawn = f"row, {values} in enumerate({columns[0]}{start})"
+        else:
+            drawn = f"row, ({values}) in enumerate(zip({', '.join(columns)}){start})"
+        return self._once("rows", (span, key), f"[row for {drawn} if {' and '.join(tests)}]")
+
+    def _count(self, span: _Span, where: Where) -> str:
+        if where:
+            return f"len({self._rows(span, where)})"
+        return span.end if span.start == "0" else f"{span.end} - {span.start}"
+
+    def _known(self, span: _Span, where: Where) -> str:
+        """How many events of a span have every value that the conditions read."""
+        columns = [self._columns[column] for column in where]
+        whole = " and ".join(column.whole for column in columns)
+        values = ", ".join(span.of(column.values) for column in columns)
+        some = f"sum([None not in each for each in zip({values})])"
+        return f"{self._count(span, {})} if {whole} else {some}"
 
 
-def _everything(past: _Past) -> Rows:
-    return range(past.size)
+def _takes_everything(reading: Window | TimeSince) -> bool:
+    if isinstance(reading, TimeSince):
+        return True
+    return not reading.skip and reading.last is None and reading.days is None
 
 
-def _span(window: Window) -> _Select:
-    """The events a window takes, by rank and age: as they are sorted, always some that follow each other."""
-    age = None if window.days is None else timedelta(days=window.days)
-
-    def span(past: _Past) -> Rows:
-        end = past.size - window.skip
-        start = 0 if window.last is None else max(0, end - window.last)
-        return range(start if age is None else max(start, past.since(age)), end)
-
-    return span
-
-
-def _selected(span: _Select, where: Mapping[str, Condition], key: object) -> _Select:
-    tests = [(column, _test(condition)) for column, condition in where.items()]
-
-    def selected(past: _Past) -> Rows:
-        rows: Rows | None = past.found.get(key)
-        if rows is None:
-            rows = span(past)
-            for column, test in tests:
-                values = past.columns[column]
-                rows = [row for row in rows if test(values[row])]
-            past.found[key] = rows
-        return rows
-
-    return selected
-
-
-def _test(condition: Condition) -> Callable[[Any], bool]:
-    low, high, above, below = condition.at_least, condition.at_most, condition.above, condition.below
-    allowed = None if condition.one_of is None else frozenset(condition.one_of)
-
-    def test(value: Any) -> bool:
-        return (
-            value is not None
-            and (low is None or value >= low)
-            and (high is None or value <= high)
-            and (above is None or value > above)
-            and (below is None or value < below)
-            and (allowed is None or value in allowed)
-        )
-
-    return test
-
-
-def _share(met: _Select, known: _Select) -> _Feature:
-    def share(past: _Past) -> Number:
-        of = len(known(past))
-        return len(met(past)) / of if of else None
-
-    return share
-
-
-def _values(column: str, taken: _Select, key: object) -> Callable[["_Past"], tuple[Rows, Sequence[float]]]:
-    def values(past: _Past) -> tuple[Rows, Sequence[float]]:
-        found: tuple[Rows, Sequence[float]] | None = past.found.get(key)
-        if found is None:
-            given: Sequence[Any] = past.columns[column]
-            rows = [row for row in taken(past) if given[row] is not None]
-            found = past.found[key] = rows, [given[row] for row in rows]
-        return found
-
-    return values
-
-
-def _trend(numbers: Sequence[float], rows: Rows, past: _Past) -> Number:
-    """See ``WindowedFeatures``: the same sums of the same terms."""
-    days_ago = past.days_ago
-    soonest, lowest = days_ago[rows[-1]], min(numbers)
-    ago = [days_ago[row] - soonest for row in rows]
-    above = [number - lowest for number in numbers]
-    n, x, t = float(len(rows)), added(above), added(ago)
-    tx = added([a * b for a, b in zip(ago, above, strict=True)])
-    spread = n * added([a * a for a in ago]) - t * t
-    return -DAYS_PER_MONTH * (n * tx - t * x) / spread if n > 1 and spread > 0 else None
-
-
-_AGGREGATES: Mapping[str, Callable[[Sequence[float], Rows, _Past], Number]] = {
-    "sum": lambda numbers, _, __: added(numbers),
-    "mean": lambda numbers, _, __: added(numbers) / len(numbers),
-    "min": lambda numbers, _, __: min(numbers),
-    "max": lambda numbers, _, __: max(numbers),
-    "last": lambda numbers, _, __: numbers[-1],
-    "trend": _trend,
-}
+def _test(value: str, condition: Condition) -> str:
+    bounds = {">=": condition.at_least, "<=": condition.at_most, ">": condition.above, "<": condition.below}
+    tests = [f"{value} is not None"]
+    tests += [f"{value} {sign} {literal(bound)}" for sign, bound in bounds.items() if bound is not None]
+    if condition.one_of is not None:
+        tests.append(f"{value} in {literals(condition.one_of)}")
+    return " and ".join(tests)

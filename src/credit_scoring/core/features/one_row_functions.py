@@ -21,7 +21,7 @@ _TABLE = "row"
 class OneRowFunctions:
     """Some Python features, none of which reads another of them, for one applicant.
 
-    A plan of one row costs most of a millisecond on a busy machine, so none is run where there are no functions.
+    A plan of one row costs most of a millisecond on a busy machine: one is run for all functions that it can compute.
     """
 
     def __init__(
@@ -37,10 +37,13 @@ class OneRowFunctions:
         self._expressions = RowExpressions(features, columns)
         self._thread = threading.local()
 
+    @property
+    def features_read(self) -> tuple[str, ...]:
+        """Features that are arguments of some function."""
+        return self._features
+
     def values(self, fields: Mapping[str, Value], values: Mapping[str, float | None]) -> dict[str, float | None]:
-        """Return the float64 value of each function, None where it is missing."""
-        if not self._names:
-            return {}
+        """Return the float64 value of each function, None where it is missing; ``values`` are of ``features_read``."""
         # Twice the same row: Polars divides by a column of one row as by a constant, which rounds otherwise.
         row = {raw(name): [typed(fields.get(name), column)] * 2 for name, column in self._columns.items()}
         row |= {name: [values[name]] * 2 for name in self._features}
