@@ -10,14 +10,15 @@ sys.path.insert(0, str(_HERE / "src"))
 import bentoml  # noqa: E402
 
 from credit_scoring.adapters.bento_stage import STAGE  # noqa: E402
-from credit_scoring.serving.http_protocol import bound_heads  # noqa: E402
+from credit_scoring.serving.http_protocol import Direct, serve_with  # noqa: E402
 from credit_scoring.serving.observed import Observed  # noqa: E402
 from credit_scoring.serving.plain_paths import PlainPaths  # noqa: E402
 from credit_scoring.serving.request_ids import RequestIds  # noqa: E402
 from credit_scoring.serving.worker import Worker, bento_name, worker_count  # noqa: E402
 
-bound_heads()  # BentoML's worker imports this before it makes its uvicorn server
 worker = Worker(_HERE / STAGE)
+# BentoML's worker imports this before it makes its uvicorn server.
+serve_with(Direct("/v1/decisions", RequestIds(Observed(worker, telemetry=lambda: worker.telemetry))))
 
 
 @bentoml.service(

@@ -11,7 +11,7 @@ import uvicorn
 from server_process import free_port
 from starlette.types import Receive, Scope, Send
 
-from credit_scoring.serving.http_protocol import LARGEST_HEAD_BYTES, MOST_HEADERS, BoundedHttpProtocol
+from credit_scoring.serving.http_protocol import LARGEST_HEAD_BYTES, MOST_HEADERS, BoundedHttpProtocol, Direct
 
 FOR_TOO_LONG_S = 0.5
 CLOSED = b""
@@ -226,3 +226,25 @@ def test_what_is_no_http_is_told_as_before(patient):
     with connected(patient) as connection:
         connection.sendall(b"\x00\x01\r\n\r\n")
         assert answers(connection)[0][0] == 400
+
+
+class Named:
+    """An app that answers with its own name."""
+
+    def __init__(self, name: bytes) -> None:
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+        await send({"type": "http.response.body", "body": self._name})
+
+
+class Short(BoundedHttpProtocol):
+    direct = Direct("/direct", Named(b"direct"))
+
+
+def test_requests_to_the_direct_address_pass_the_server_s_app_by_and_no_others():
+    sent = [b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in (b"/direct", b"/directly", b"/direct?a=1")]
+    with serving(Short) as port, connected(port) as connection:
+        connection.sendall(b"".join(sent))  # the later ones wait in the pipeline for the first
+        assert answers(connection, 3) == [(200, b"direct"), (200, b"0"), (200, b"direct")]

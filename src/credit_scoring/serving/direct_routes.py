@@ -48,7 +48,7 @@ class DirectRoutes:
             (method, route.path): ExceptionMiddleware(route.answer, app.exception_handlers)
             for route in app.routes
             if isinstance(route, DirectRoute)
-            for method in route.methods
+            for method in route.methods or ()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

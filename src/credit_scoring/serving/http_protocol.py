@@ -1,20 +1,28 @@
-"""Uvicorn's HTTP protocol with an end to what may come before a body: uvicorn itself bounds neither size nor time.
+"""Uvicorn's HTTP protocol with an end to what may come before a body, and a short way for what comes most often.
 
-The parser joins a header that comes in pieces by copying all it has, so one endless header takes the worker's whole
-time, and its memory.
+Uvicorn itself bounds neither the size nor the time of a head: its parser joins a header that comes in pieces by copying
+all it has, so one endless header takes the worker's whole time, and its memory.
+
+Above a mounted app BentoML has eight layers of its own, of which ours need none: they are switched off, or overruled by
+limits of ours, and cost more than a decision all the same. One keeps a timer of 100 seconds for every request there
+was. Requests to one address, ``Direct``, go from the protocol to our app at once.
 """
 
 import logging
 from asyncio import TimerHandle, Transport
 from http import HTTPStatus
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 from uuid import uuid4
 
+from starlette.types import ASGIApp
 from uvicorn.config import HTTP_PROTOCOLS
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from credit_scoring.api.problems import Problem
 from credit_scoring.serving.problems import PROBLEM_JSON
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 LARGEST_HEAD_BYTES = 64 * 2**10
 MOST_HEADERS = 100
@@ -22,6 +30,13 @@ LINGER_S = 1.0
 """How long a refused client may go on sending: closed at once, its own bytes would reset the answer away."""
 
 logger = logging.getLogger(__name__)
+
+
+class Direct(NamedTuple):
+    """The address of what comes most often, and what answers it, whatever the method."""
+
+    path: str
+    app: ASGIApp
 
 
 class HeadersTooLargeError(ValueError):
@@ -33,6 +48,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     slowest_head_s: ClassVar[float] = 10.0
     """How long a connection may take to tell a whole head, while it waits for no answer."""
+
+    direct: ClassVar[Direct | None] = None
+    """None has the server's app answer all requests."""
 
     _deadline: TimerHandle | None = None
     _in_head = False
@@ -89,6 +107,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self._refused:
             super().send_400_response(msg)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        if self.direct is not None and app is self.app and cycle.scope["path"] == self.direct.path:
+            app = cast("ASGI3Application", self.direct.app)
+        super()._start_asgi_task(cycle, app)
+
     @property
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -119,8 +142,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._set_deadline()
 
 
-def bound_heads() -> None:
+def serve_with(direct: Direct) -> None:
     """Let every server that this process starts from now on, and that names no protocol, use the one above."""
+    BoundedHttpProtocol.direct = direct
     HTTP_PROTOCOLS["auto"] = f"{__name__}:{BoundedHttpProtocol.__name__}"
 
 

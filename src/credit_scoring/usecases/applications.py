@@ -10,6 +10,8 @@ from credit_scoring.core.facts import Facts
 from credit_scoring.core.owners import DEFAULT_TENANT, Applicant, Owner
 from credit_scoring.core.records import ApplicationKey
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Application:
@@ -54,5 +56,4 @@ class Asked:
 
 def body_digest(received: Json) -> str:
     """Return the SHA-256 of a body, the same whatever the order of its keys and its white space."""
-    canonical = json.dumps(received, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(received).encode()).hexdigest()

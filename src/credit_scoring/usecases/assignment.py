@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from credit_scoring.api.decisions import Role
 from credit_scoring.core.portfolio import Portfolio
@@ -11,12 +13,17 @@ from credit_scoring.core.scoring import ModelBundle
 from credit_scoring.usecases.challenger import ChallengerThread
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoleModel:
     """A registered bundle in a role."""
 
     ref: BundleRef
     bundle: ModelBundle
+
+    @cached_property
+    def named(self) -> Mapping[str, Any]:
+        """What names the model in every record of what it said."""
+        return self.ref.model_dump() | {"feature_set": self.bundle.plan.version}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from credit_scoring.api.decisions import GivenReason, ModelOutput
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.reasons import reasons
-from credit_scoring.core.scoring import Matrix, ModelBundle, base_points, explain, score
+from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
 from credit_scoring.usecases.assignment import RoleModel
 from credit_scoring.usecases.feature_rows import ROW_FAILURES, Subject, matrix_of
 
@@ -53,26 +52,40 @@ class ModelOpinions:
         return None if isinstance(opinion, str) else opinion
 
     def explained(self, places: Collection[int]) -> "ModelOpinions":
-        """Return the same with reasons at ``places``; where the model cannot explain itself it has failed."""
-        asked = [place for place in places if self.usable(place) is not None]
-        told = _reasons(self.bundle, self.matrix[[self.rows[place] for place in asked]])
-        opinions, given = list(self.opinions), {}
+        """Return the same with reasons at ``places`` too; where the model cannot explain itself it has failed."""
+        asked = [place for place in places if place not in self.reasons and self.usable(place) is not None]
+        if not asked:
+            return self
+        opinions, given = list(self.opinions), dict(self.reasons)
+        told = _each(_reasons, self.bundle, self.matrix[[self.rows[place] for place in asked]])
         for place, found in zip(asked, told, strict=True):
             if isinstance(found, str):
                 opinions[place] = found
             else:
                 given[place] = found
-        return replace(self, opinions=opinions, reasons=given)
+        return ModelOpinions(self.bundle, opinions, self.matrix, self.rows, given)
 
 
-def opinions_on(bundle: ModelBundle, subjects: Sequence[Subject]) -> ModelOpinions:
-    """Score every subject by one matrix; a subject that cannot be scored harms no other."""
+def opinions_on(bundle: ModelBundle, subjects: Sequence[Subject], explaining: Collection[int] = ()) -> ModelOpinions:
+    """Score every subject, and give reasons at the places ``explaining``; one that cannot be scored harms no other.
+
+    Whom a model surely decides is better named here than asked for by ``explained`` afterwards: the model
+    then looks at that row once. Each row is scored the same either way.
+    """
     opinions: list[Opinion | str] = [row_failure(subject, bundle.plan) for subject in subjects]
     sound = [place for place, failure in enumerate(opinions) if not failure]
     matrix = matrix_of([subjects[place].row(bundle.plan) for place in sound], bundle.plan)
-    for place, opinion in zip(sound, _scores(bundle, matrix), strict=True):
+    rows, given = {place: row for row, place in enumerate(sound)}, {}
+    asked = [place for place in explaining if place in rows]
+    for place, both in zip(asked, _each(_scored_with_reasons, bundle, _rows(matrix, rows, asked)), strict=True):
+        if isinstance(both, str):
+            opinions[place] = both
+        else:
+            opinions[place], given[place] = both
+    others = sound if not asked else [place for place in sound if place not in set(asked)]
+    for place, opinion in zip(others, _each(_scored, bundle, _rows(matrix, rows, others)), strict=True):
         opinions[place] = opinion
-    return ModelOpinions(bundle, opinions, matrix, {place: row for row, place in enumerate(sound)})
+    return ModelOpinions(bundle, opinions, matrix, rows, given)
 
 
 def row_failure(subject: Subject, plan: FeatureSet) -> str:
@@ -86,11 +99,10 @@ def row_failure(subject: Subject, plan: FeatureSet) -> str:
 
 def output_of(model: RoleModel, opinion: Opinion | str) -> ModelOutput:
     """Return an opinion as it goes on record; a failure by its name."""
-    names: dict[str, Any] = model.ref.model_dump() | {"feature_set": model.bundle.plan.version}
     if isinstance(opinion, str):
-        return ModelOutput(**names, failure=opinion)
+        return ModelOutput(**model.named, failure=opinion)
     return ModelOutput(
-        **names,
+        **model.named,
         points=opinion.points,
         points_exact=opinion.points_exact,
         prob_default=opinion.prob_default,
@@ -98,43 +110,19 @@ def output_of(model: RoleModel, opinion: Opinion | str) -> ModelOutput:
     )
 
 
-def _scores(bundle: ModelBundle, features: Matrix) -> list[Opinion | str]:
-    """Opinion on each row; when all at once fail, each row by itself, so that a failure is the row's own."""
+def _each(
+    judge: Callable[[ModelBundle, Matrix], list[Judged | str]], bundle: ModelBundle, features: Matrix
+) -> list[Judged | str]:
+    """Return what is said of each row; when all at once fail, of each by itself, so that a failure is the row's own."""
+    if not len(features):
+        return []
     try:
-        return _scored(bundle, features)
+        return judge(bundle, features)
     except ROW_FAILURES as exc:
         if len(features) == 1:
             return [type(exc).__name__]
-    return [opinion for row in range(len(features)) for opinion in _scores(bundle, features[row : row + 1])]
+    return [one for row in range(len(features)) for one in _each(judge, bundle, features[row : row + 1])]
 
 
-def _scored(bundle: ModelBundle, features: Matrix) -> list[Opinion | str]:
-    if not len(features):
-        return []
-    with np.errstate(all="ignore"):  # what is not finite is found below, and never becomes a number
-        scores = score(features, bundle)
-    base = base_points(bundle)
-    finite = np.isfinite(scores.points_exact) & np.isfinite(scores.prob_default) & np.isfinite(base)
-    told = zip(scores.points.tolist(), scores.points_exact.tolist(), scores.prob_default.tolist(), strict=True)
-    return [Opinion(*one, base) if sound else NOT_FINITE for one, sound in zip(told, finite, strict=True)]
-
-
-def _reasons(bundle: ModelBundle, features: Matrix) -> list[Reasons | str]:
-    """Reasons of each row, or its failure, found as in ``_scores``."""
-    try:
-        return _explained(bundle, features)
-    except ROW_FAILURES as exc:
-        if len(features) == 1:
-            return [type(exc).__name__]
-    return [told for row in range(len(features)) for told in _reasons(bundle, features[row : row + 1])]
-
-
-def _explained(bundle: ModelBundle, features: Matrix) -> list[Reasons | str]:
-    if not len(features):
-        return []
-    names, declared = bundle.plan.names, bundle.portfolio
-    contributions = explain(features, bundle).points
-    return [
-        tuple(reasons(row, points, names, declared)) if np.isfinite(points).all() else NOT_FINITE
-        for row, points in zip(features, contributions, strict=True)
-    ]
+def _rows(matrix: Matrix, rows: Mapping[int, int], places: Sequence[int]) -> Matrix:
+    return matrix if len(places) == len(matrix) else matrix[[rows[place] for place in places]]

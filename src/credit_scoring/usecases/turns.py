@@ -46,6 +46,15 @@ class Turn:
     observer: DecisionObserver
     challenger_budget_s: Callable[[int], float]
     _subjects: list[Subject] = field(default_factory=list)
+    _plans: list[FeatureSet] = field(init=False)
+    """The feature sets that are read, each once."""
+
+    def __post_init__(self) -> None:
+        roles: list[Role] = ["champion"]
+        if self.assignment.routing.scores_challenger:
+            roles.append("challenger")
+        plans = [self.assignment.models[role].bundle.plan for role in roles]
+        self._plans = list({plan.version: plan for plan in plans}.values())
 
     def decided(self, asked: Sequence[Asked]) -> list[DecisionRecord | CreditScoringError]:
         """Return, for each application, its record or what kept it from being decided.
@@ -62,15 +71,6 @@ class Turn:
     def keep_features(self) -> None:
         """Write through to the cache what was computed from stored facts."""
         self.features.keep(self._subjects, self._plans)
-
-    @property
-    def _plans(self) -> list[FeatureSet]:
-        """The feature sets that are read, each once."""
-        roles: list[Role] = ["champion"]
-        if self.assignment.routing.scores_challenger:
-            roles.append("challenger")
-        plans = [self.assignment.models[role].bundle.plan for role in roles]
-        return list({plan.version: plan for plan in plans}.values())
 
     def _cases(self, asked: Sequence[Asked]) -> list[_Case]:
         stored = list({one.applicant: None for one in asked if one.application.inline is None})
