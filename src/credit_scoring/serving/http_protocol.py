@@ -3,9 +3,9 @@
 Uvicorn itself bounds neither the size nor the time of a head: its parser joins a header that comes in pieces by copying
 all it has, so one endless header takes the worker's whole time, and its memory.
 
-Above a mounted app BentoML has layers of its own, of which ours needs none: they are switched off, or overruled by limits
-of ours, and cost as much as a decision all the same. One keeps a timer of ``traffic.timeout`` seconds for every request
-there was. Requests to one address, ``Direct``, go from the protocol to our app at once.
+Above a mounted app BentoML has layers of its own, of which ours needs none: they are switched off, or overruled by
+limits of ours, and cost as much as a decision all the same. One keeps a timer of ``traffic.timeout`` seconds for every
+request there was. Requests to one address, ``Direct``, go from the protocol to our app at once.
 """
 
 import logging
