@@ -11,14 +11,14 @@ from credit_scoring.core.records import DecisionRecord
 from credit_scoring.core.scoring import SCORER_VERSION
 
 PROBABILITY_TOLERANCE = 1e-6
-"""How far a probability of default may lie from that of another scorer version."""
+"""How far a probability of default may lie from that of a scorer version that this code does not have."""
 POINTS_TOLERANCE = 1.0
-"""How many points a score may lie from that of another scorer version."""
+"""How many points a score may lie from that of a scorer version that this code does not have."""
 
 
 @dataclass(slots=True)
 class Comparison:
-    """Collects what was compared; ``exact`` is False when another version of the scorer decided."""
+    """Collects what was compared; ``exact`` is False when a scorer decided that this code does not have."""
 
     exact: bool
     checked: dict[str, None] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Comparison:
             self._differ(name, recorded, recomputed)
 
     def near(self, name: str, recorded: float | None, recomputed: float | None, within: float) -> None:
-        """Compare bit for bit, or within a tolerance when another version of the scorer decided."""
+        """Compare bit for bit, or within a tolerance when a scorer decided that this code does not have."""
         if self.exact or recorded is None or recomputed is None:
             self.same(name, recorded, recomputed)
             return

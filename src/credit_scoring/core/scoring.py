@@ -1,7 +1,7 @@
 """From features to points: the one way to score, for training, batch and the service."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from credit_scoring.core.features.feature_set import FeatureSet
 from credit_scoring.core.portfolio import Portfolio, Scale
+from credit_scoring.core.reasons import ReasonTable
 
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
@@ -17,16 +18,12 @@ Matrix = npt.NDArray[np.float32]
 SCORER_VERSION = "1"
 """Names this way of scoring in every record: raise it when the same bundle may score differently."""
 
+SCORER_VERSIONS = ("1",)
+"""The versions under which decisions on record can be computed again, bit for bit."""
 
-class Classifier(Protocol):
-    """A fitted model that scores and explains itself; ``algorithm`` names its kind for the factory."""
 
-    algorithm: str
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Features in the order of the matrix's columns."""
-        ...
+class Scorer(Protocol):
+    """A fitted model as one version of the scorer reads it."""
 
     @property
     def bias(self) -> float:
@@ -39,6 +36,28 @@ class Classifier(Protocol):
 
     def contributions(self, features: Matrix) -> Floats:
         """Return ``(n, p)`` contributions to the margin against the reference; rows add up to margin - bias."""
+        ...
+
+    def explained(self, features: Matrix) -> tuple[Floats, Floats]:
+        """Return what ``margin`` and ``contributions`` return, bit for bit, in one pass.
+
+        What is said of a row never depends on the rows beside it.
+        """
+        ...
+
+
+class Classifier(Scorer, Protocol):
+    """A fitted model that scores and explains itself; ``algorithm`` names its kind for the factory."""
+
+    algorithm: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Features in the order of the matrix's columns."""
+        ...
+
+    def under(self, scorer_version: str) -> Scorer:
+        """Return the same model as an earlier one of ``SCORER_VERSIONS`` scored and explained it."""
         ...
 
     def with_reference(self, reference: Matrix) -> "Classifier":
@@ -74,7 +93,8 @@ class ModelBundle:
     """A fitted model with everything that its scores and reasons mean; a bundle is always scored by itself.
 
     ``candidate`` is the training namespace it came from, ``reference`` the ``(m, p)`` features that
-    contributions are counted against, ``deciles`` the development deciles of each feature and of ``points``.
+    contributions are counted against, ``deciles`` the development deciles of each feature and of ``points``;
+    ``scorer_version`` is the one it is scored under.
     """
 
     candidate: str
@@ -83,15 +103,46 @@ class ModelBundle:
     calibration: Calibration
     reference: Matrix
     deciles: Mapping[str, Deciles]
+    scorer_version: str = SCORER_VERSION
+    _others: dict[str, "ModelBundle"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def plan(self) -> FeatureSet:
         """The feature set that the model was fitted on."""
         return FeatureSet.of(self.portfolio)
 
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The model as ``scorer_version`` reads it."""
+        return self.classifier if self.scorer_version == SCORER_VERSION else self.classifier.under(self.scorer_version)
+
+    @cached_property
+    def line(self) -> "PointsLine":
+        """Points as a function of the log-odds."""
+        return PointsLine.of(self.portfolio.scale)
+
+    @cached_property
+    def base_points(self) -> float:
+        """The expected score of the reference, from which contributions are counted."""
+        logit = self.calibration.intercept + self.calibration.slope * self.scorer.bias
+        return float(self.line.at(np.asarray(logit)))
+
+    @cached_property
+    def reason_table(self) -> ReasonTable:
+        """What is told of each feature that costs points."""
+        return ReasonTable.of(self.portfolio, self.plan.names)
+
     def explained_against(self, reference: Matrix) -> "ModelBundle":
         """Return the same model with reasons relative to ``reference``."""
         return replace(self, reference=reference, classifier=self.classifier.with_reference(reference))
+
+    def under(self, scorer_version: str) -> "ModelBundle":
+        """Return this bundle as one of ``SCORER_VERSIONS`` scored it; itself under a version that is none of them."""
+        if scorer_version == self.scorer_version or scorer_version not in SCORER_VERSIONS:
+            return self
+        if scorer_version not in self._others:
+            self._others[scorer_version] = replace(self, scorer_version=scorer_version)
+        return self._others[scorer_version]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,32 +170,59 @@ class Explanation:
     points: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class PointsLine:
+    """The scale: ``points - factor * (logit + log_odds)``; ``factor`` is the points of one unit of log-odds."""
+
+    points: float
+    factor: float
+    log_odds: float
+
+    @classmethod
+    def of(cls, scale: Scale) -> "PointsLine":
+        """Return the line of a declared scale."""
+        return cls(scale.points, scale.points_to_double_odds / float(np.log(2)), float(np.log(scale.odds)))
+
+    def at(self, logit: Floats) -> Floats:
+        """Return exact points at log-odds of bad ``logit``; fewer points mean more risk."""
+        return np.asarray(self.points - self.factor * (logit + self.log_odds))
+
+
 def score(features: Matrix, bundle: ModelBundle) -> Scores:
     """Score ``(n, p)`` float32 features of ``bundle.plan``; NaN is missing and never replaced."""
-    logit = bundle.calibration.intercept + bundle.calibration.slope * bundle.classifier.margin(features)
-    exact = points_at(logit, bundle.portfolio.scale)
-    rounded = np.rint(exact).astype(np.int64)
-    points = np.clip(rounded, bundle.portfolio.scale.min, bundle.portfolio.scale.max)
-    return Scores(1 / (1 + np.exp(-logit)), exact, points, points != rounded)
-
-
-def base_points(bundle: ModelBundle) -> float:
-    """Return the expected score of the bundle's reference, from which contributions are counted."""
-    base = bundle.calibration.intercept + bundle.calibration.slope * bundle.classifier.bias
-    return float(points_at(np.asarray(base), bundle.portfolio.scale))
+    return _scores(bundle.scorer.margin(features), bundle)
 
 
 def explain(features: Matrix, bundle: ModelBundle) -> Explanation:
     """Explain ``(n, p)`` features of ``bundle.plan`` in points, relative to the bundle's reference."""
-    per_margin = -factor(bundle.portfolio.scale) * bundle.calibration.slope
-    return Explanation(base=base_points(bundle), points=per_margin * bundle.classifier.contributions(features))
+    return _explanation(bundle.scorer.contributions(features), bundle)
+
+
+def score_and_explain(features: Matrix, bundle: ModelBundle) -> tuple[Scores, Explanation]:
+    """Return what ``score`` and ``explain`` return, bit for bit, in one pass over the features."""
+    margin, contributions = bundle.scorer.explained(features)
+    return _scores(margin, bundle), _explanation(contributions, bundle)
 
 
 def factor(scale: Scale) -> float:
     """Return the points that one unit of log-odds is worth."""
-    return scale.points_to_double_odds / float(np.log(2))
+    return PointsLine.of(scale).factor
 
 
 def points_at(logit: Floats, scale: Scale) -> Floats:
     """Return exact points at log-odds of bad ``logit``; fewer points mean more risk."""
-    return np.asarray(scale.points - factor(scale) * (logit + np.log(scale.odds)))
+    return PointsLine.of(scale).at(logit)
+
+
+def _scores(margin: Floats, bundle: ModelBundle) -> Scores:
+    scale = bundle.portfolio.scale
+    logit = bundle.calibration.intercept + bundle.calibration.slope * margin
+    exact = bundle.line.at(logit)
+    rounded = np.rint(exact).astype(np.int64)
+    points = np.minimum(np.maximum(rounded, scale.min), scale.max)
+    return Scores(1 / (1 + np.exp(-logit)), exact, points, points != rounded)
+
+
+def _explanation(contributions: Floats, bundle: ModelBundle) -> Explanation:
+    per_margin = -bundle.line.factor * bundle.calibration.slope
+    return Explanation(bundle.base_points, per_margin * contributions)

@@ -1,14 +1,23 @@
 """What a model says of many applications: scores of all of them, reasons for those that it decides."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import TypeVar
 
 import numpy as np
 
 from credit_scoring.api.decisions import GivenReason, ModelOutput
 from credit_scoring.core.features.feature_set import FeatureSet
-from credit_scoring.core.reasons import reasons
-from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
+from credit_scoring.core.scoring import (
+    Explanation,
+    Matrix,
+    ModelBundle,
+    Scores,
+    explain,
+    score,
+    score_and_explain,
+)
 from credit_scoring.usecases.assignment import RoleModel
 from credit_scoring.usecases.feature_rows import ROW_FAILURES, Subject, matrix_of
 
@@ -16,6 +25,7 @@ NOT_FINITE = "NotFinite"
 """What is recorded of a model whose score, or what explains it, is not a finite number."""
 
 Reasons = tuple[GivenReason, ...]
+Judged = TypeVar("Judged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +85,16 @@ def opinions_on(bundle: ModelBundle, subjects: Sequence[Subject], explaining: Co
     opinions: list[Opinion | str] = [row_failure(subject, bundle.plan) for subject in subjects]
     sound = [place for place, failure in enumerate(opinions) if not failure]
     matrix = matrix_of([subjects[place].row(bundle.plan) for place in sound], bundle.plan)
-    rows, given = {place: row for row, place in enumerate(sound)}, {}
-    asked = [place for place in explaining if place in rows]
-    for place, both in zip(asked, _each(_scored_with_reasons, bundle, _rows(matrix, rows, asked)), strict=True):
+    rows = {place: row for row, place in enumerate(sound)}
+    given: dict[int, Reasons] = {}
+    told = [place for place in sound if place in explaining]
+    silent = [place for place in sound if place not in explaining]
+    for place, both in zip(told, _each(_scored_and_explained, bundle, _chosen(matrix, rows, told)), strict=True):
         if isinstance(both, str):
             opinions[place] = both
         else:
             opinions[place], given[place] = both
-    others = sound if not asked else [place for place in sound if place not in set(asked)]
-    for place, opinion in zip(others, _each(_scored, bundle, _rows(matrix, rows, others)), strict=True):
+    for place, opinion in zip(silent, _each(_scored, bundle, _chosen(matrix, rows, silent)), strict=True):
         opinions[place] = opinion
     return ModelOpinions(bundle, opinions, matrix, rows, given)
 
@@ -124,5 +135,45 @@ def _each(
     return [one for row in range(len(features)) for one in _each(judge, bundle, features[row : row + 1])]
 
 
-def _rows(matrix: Matrix, rows: Mapping[int, int], places: Sequence[int]) -> Matrix:
-    return matrix if len(places) == len(matrix) else matrix[[rows[place] for place in places]]
+def _scored(bundle: ModelBundle, features: Matrix) -> list[Opinion | str]:
+    with np.errstate(all="ignore"):  # what is not finite is found below, and never becomes a number
+        scores = score(features, bundle)
+    return _opinions(bundle, scores)
+
+
+def _reasons(bundle: ModelBundle, features: Matrix) -> list[Reasons | str]:
+    return _told(bundle, features, explain(features, bundle))
+
+
+def _scored_and_explained(bundle: ModelBundle, features: Matrix) -> list[tuple[Opinion, Reasons] | str]:
+    with np.errstate(all="ignore"):
+        scores, explanation = score_and_explain(features, bundle)
+    both = zip(_opinions(bundle, scores), _told(bundle, features, explanation), strict=True)
+    return [_sound(opinion, told) for opinion, told in both]
+
+
+def _sound(opinion: Opinion | str, told: Reasons | str) -> tuple[Opinion, Reasons] | str:
+    if isinstance(opinion, str):
+        return opinion
+    return told if isinstance(told, str) else (opinion, told)
+
+
+def _opinions(bundle: ModelBundle, scores: Scores) -> list[Opinion | str]:
+    told = zip(scores.points.tolist(), scores.points_exact.tolist(), scores.prob_default.tolist(), strict=True)
+    return [_opinion(*one, bundle.base_points) for one in told]
+
+
+def _opinion(points: int, points_exact: float, prob_default: float, base_points: float) -> Opinion | str:
+    if not (isfinite(points_exact) and isfinite(prob_default) and isfinite(base_points)):
+        return NOT_FINITE
+    return Opinion(points, points_exact, prob_default, base_points)
+
+
+def _told(bundle: ModelBundle, features: Matrix, explanation: Explanation) -> list[Reasons | str]:
+    finite = np.logical_and.reduce(np.isfinite(explanation.points), axis=1)
+    found = bundle.reason_table.reasons(features, explanation.points)
+    return [one if sound else NOT_FINITE for one, sound in zip(found, finite, strict=True)]
+
+
+def _chosen(matrix: Matrix, rows: Mapping[int, int], places: Sequence[int]) -> Matrix:
+    return matrix if len(places) == len(rows) else matrix[[rows[place] for place in places]]

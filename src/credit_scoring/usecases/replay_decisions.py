@@ -12,7 +12,7 @@ from credit_scoring.core.owners import Owner
 from credit_scoring.core.records import DecisionRecord
 from credit_scoring.core.replays import Comparison
 from credit_scoring.core.roles import BundleRef, RolesRow
-from credit_scoring.core.scoring import SCORER_VERSION, ModelBundle
+from credit_scoring.core.scoring import SCORER_VERSIONS, ModelBundle
 from credit_scoring.ports import ChainedRecords, RoleBook
 from credit_scoring.usecases.applications import Application
 from credit_scoring.usecases.assignment import RoleModel
@@ -83,7 +83,7 @@ class Replayer:
             row = self._row(record)
         except CreditScoringError as exc:
             return exc
-        comparison = Comparison(exact=record.answer.scorer_version == SCORER_VERSION)
+        comparison = Comparison(exact=record.answer.scorer_version in SCORER_VERSIONS)
         subject = recorded_subject(record, models)
         return _Case(record, not faults_of(chained), row, models, comparison, subject)
 
@@ -122,16 +122,19 @@ def _ref(output: ModelOutput) -> BundleRef:
 
 
 def _score(cases: Sequence[_Case]) -> None:
-    """Have each bundle score the records it scored, and explain those that it decided; failures are not repeated."""
-    asked: dict[str, list[tuple[_Case, Role]]] = defaultdict(list)
+    """Have each bundle score the records it scored, as the scorer of then did, and explain those that it decided.
+
+    Failures are not repeated.
+    """
+    asked: dict[tuple[str, str], list[tuple[_Case, Role]]] = defaultdict(list)
     for case in cases:
         for role, output in case.record.scores.items():
             if output.failure is None:
-                asked[output.digest].append((case, role))
-    for those in asked.values():
+                asked[output.digest, case.record.answer.scorer_version].append((case, role))
+    for (_, scorer_version), those in asked.items():
         case, role = those[0]
-        opinions = opinions_on(case.models[role].bundle, [case.subject for case, _ in those])
-        decided = [place for place, (case, role) in enumerate(those) if case.record.answer.decider == role]
-        opinions = opinions.explained(decided)
+        bundle = case.models[role].bundle.under(scorer_version)
+        decided = {place for place, (case, role) in enumerate(those) if case.record.answer.decider == role}
+        opinions = opinions_on(bundle, [case.subject for case, _ in those], decided)
         for place, (case, role) in enumerate(those):
             case.opinions[role] = opinions, place
