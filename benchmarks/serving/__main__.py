@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from serving.command import main  # noqa: E402 - found by the path above
+from serving.command import main
 
 main()

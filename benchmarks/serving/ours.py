@@ -1,24 +1,24 @@
 """The service with everything on: an own key, counted rate limits, both models, reasons, durable records."""
 
+import os
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kept import PROJECT
-from serving.processes import Command, ServerError
-from serving.workload import PORTFOLIO
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Engine, func, select
 
 from credit_scoring.adapters.bento_package import BentoPackage
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.roles import RoleRepository
 from credit_scoring.adapters.database.schema import decisions
 from credit_scoring.core.roles import Experiment, StickySplitRouting
+from serving.processes import Command, ServerError
+from serving.workload import PORTFOLIO
 
 COUNTED_NOT_REFUSED = "100000000/minute; POST /v1/decisions/batch=100000000/minute"
 """Every request is counted as shipped; the limit alone is out of reach."""
@@ -71,7 +71,8 @@ def prepare(database_url: str, package: BentoPackage, *, trees_decide: bool = Fa
     """
     environment = {"CREDIT_DATABASE_URL": database_url}
     _run("credit-scoring", "ingest", "--portfolio", PORTFOLIO, environment=environment)
-    told = _run("credit-scoring", "keys", "create", "--name", "benchmark", "--scopes", "decide,read", environment=environment)
+    made = ("keys", "create", "--name", "benchmark", "--scopes", "decide,read")
+    told = _run("credit-scoring", *made, environment=environment)
     with _opened(database_url) as engine:
         book = RoleRepository(engine)
         row = book.seed(PORTFOLIO, package.roles)
@@ -81,13 +82,6 @@ def prepare(database_url: str, package: BentoPackage, *, trees_decide: bool = Fa
             everybody = Experiment(id="benchmark", salt=held.experiment.salt, routing=routing)
             book.append(PORTFOLIO, row.sequence, held.model_copy(update={"experiment": everybody}), "benchmark")
     return _key(told)
-
-
-def copied(template: Path, target: Path) -> str:
-    """Copy an SQLite database, with what its log still holds, and return the copy's URL."""
-    with closing(sqlite3.connect(template)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
-    return f"sqlite:///{target}"
 
 
 def recorded(database_url: str) -> int:
@@ -106,8 +100,6 @@ def _opened(database_url: str) -> Iterator[Engine]:
 
 
 def _run(command: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    import os  # noqa: PLC0415
-
     told = subprocess.run(  # noqa: S603 - our own commands
         [BIN / command, *arguments],
         cwd=PROJECT,

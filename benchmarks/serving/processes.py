@@ -14,10 +14,11 @@ from pathlib import Path
 
 import psutil
 
-READY_S = 120
+READY_S = 180
 ENDS_WITHIN_S = 20
 ONE_THREAD = {
-    f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "POLARS_MAX", "NUMBA")
+    f"{name}_NUM_THREADS": "1"
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "POLARS_MAX", "NUMBA")
 } | {"POLARS_MAX_THREADS": "1"}
 """All variants: a second thread doubles what a single row costs and gains nothing."""
 
@@ -28,12 +29,15 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Command:
-    """How a server is started: ``ready`` is asked until it answers 200; ``cpus`` are those that it may use."""
+    """How a server is started; ``cpus`` are those that it may use.
+
+    ``ready`` is the path that is asked until it answers 200; None waits until the port takes connections.
+    """
 
     arguments: Sequence[str | Path]
     directory: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    ready: str = ""
+    ready: str | None = "/readyz"
     cpus: frozenset[int] | None = None
 
 
@@ -99,14 +103,14 @@ def running(command: Command, port: int, log: Path) -> Iterator[Server]:
     try:
         if command.cpus is not None:
             os.sched_setaffinity(process.pid, command.cpus)  # at once: its children inherit it
-        await_answer(f"http://127.0.0.1:{port}{command.ready}", server)
+        await_ready(server, command.ready)
         yield server
     finally:
         server.end()
 
 
-def await_answer(address: str, server: Server) -> None:
-    """Wait until the server answers 200.
+def await_ready(server: Server, path: str | None) -> None:
+    """Wait until the server answers 200 at ``path``, or takes connections when there is none.
 
     Raises:
         ServerError: If it ends or does not in time.
@@ -114,7 +118,11 @@ def await_answer(address: str, server: Server) -> None:
 
     def answers() -> bool:
         try:
-            with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - loopback
+            with socket.create_connection(("127.0.0.1", server.port), timeout=5):
+                pass
+            if path is None:
+                return True
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

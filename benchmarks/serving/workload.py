@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import xgboost as xgb
 from kept import PROJECT
 
 from credit_scoring.adapters.bento_package import BentoPackage, read_package
@@ -39,6 +40,16 @@ class Workload:
     def trees(self) -> ModelBundle:
         """The bundle whose model all peers serve."""
         return _trees(self.package)
+
+    @property
+    def model(self) -> dict[str, int]:
+        """What the trees are like: how many, their greatest depth, and the columns that they read."""
+        booster = xgb.Booster(model_file=bytearray(_boosted(self.trees).model))
+        dumped = booster.get_dump()
+        depth = max(
+            line.count("\t", 0, len(line) - len(line.lstrip("\t"))) for tree in dumped for line in tree.split("\n")
+        )
+        return {"trees": len(dumped), "depth": depth, "columns": len(self.names), "features": self.features.shape[1]}
 
     def stored(self, most: int | None = None) -> Iterator[str]:
         """Return bodies that name an applicant and no facts, for the first ``most`` applicants."""

@@ -55,7 +55,7 @@ class Wrk:
             text=True,
             check=False,
             env=self._environment(),
-            preexec_fn=None if load.cpus is None else lambda: os.sched_setaffinity(0, load.cpus or ()),  # noqa: PLW1509
+            preexec_fn=None if load.cpus is None else lambda: os.sched_setaffinity(0, load.cpus or ()),
             timeout=seconds + 2 * SLOWEST_S,
         )
         _, marked, figures = told.stdout.partition("figures ")

@@ -1,4 +1,6 @@
-"""The floor: the service's stack without the service. A mounted Starlette app reads JSON and answers what never varies."""
+"""The floor: the service's stack with a mounted Starlette app that reads JSON and answers what never varies."""
+
+import os
 
 import bentoml
 from answer import decide
@@ -9,6 +11,7 @@ app = Starlette(routes=[Route("/v1/decisions", decide, methods=["POST"])])
 
 
 @bentoml.service(
+    workers=int(os.environ.get("WORKERS", "1")),
     traffic={"timeout": 100},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
