@@ -7,9 +7,8 @@ from datetime import timedelta
 from credit_scoring.core.features.declared import Condition, TimeSince, Window
 from credit_scoring.core.features.moments import PER_MONTH
 from credit_scoring.core.features.one_row_past import (
-    ages_of,
     amounts,
-    days_of,
+    days_ago,
     known_before,
     numbers,
     occurred_before,
@@ -20,7 +19,7 @@ from credit_scoring.core.features.one_row_source import Source, literal, literal
 from credit_scoring.core.features.one_row_sums import added, slope, times_of
 from credit_scoring.core.features.past import EventColumns
 
-CALLED = (ages_of, amounts, days_of, known_before, numbers, occurred_before, older_than, texts, added, slope, times_of)
+CALLED = (amounts, days_ago, known_before, numbers, occurred_before, older_than, texts, added, slope, times_of)
 """What the lines call."""
 
 Where = Mapping[str, Condition]
@@ -83,10 +82,12 @@ class EventLines:
         if name in read.texts:
             values = put("column", f"texts({called})")
             return _Column(values, put("whole", f"None not in {values}"), "added")
-        special = tuple(read.columns[name])
         column = _Column(*(self._source.fresh(kind) for kind in ("column", "whole", "add")))
-        given = f"amounts({called}, {self._source.bound('special', frozenset(special))})" if special else ""
-        self._source.line(f"{column.values}, {column.whole}, {column.add} = {given or f'numbers({called})'}")
+        given = f"numbers({called})"
+        if read.columns[name]:
+            codes = self._source.bound("codes", (self._table, name), frozenset(read.columns[name]))
+            given = f"amounts({called}, {codes})"
+        self._source.line(f"{column.values}, {column.whole}, {column.add} = {given}")
         return column
 
     def _once(self, kind: str, key: object, expression: str) -> str:
@@ -149,27 +150,26 @@ class EventLines:
         return f"{every} if {column.whole} else {some}"
 
     def _span(self, window: Window) -> _Span:
-        start, end = "0", "size"
-        if window.skip:
-            end = self._once("end", window.skip, f"max(0, size - {window.skip})")
-        if window.last is not None:
-            start = self._once("start", (end, window.last), f"max(0, {end} - {window.last})")
-        if window.days is not None:
-            since = self._since(window.days)
-            young = self._once("young", (start, end, since), f"min({end}, max({start}, {since}))")
-            return _Span(young, end)
-        return _Span(start, end)
+        end = self._before("size", window.skip) if window.skip else "size"
+        start = "0" if window.last is None else self._before(end, window.last)
+        if window.days is None:
+            return _Span(start, end)
+        since = self._since(window.days)
+        if (start, end) != ("0", "size"):
+            since = self._once("place", (start, end, since), f"min({end}, max({start}, {since}))")
+        return _Span(since, end)
+
+    def _before(self, position: str, events: int) -> str:
+        """The position ``events`` before another, or else the first."""
+        expression = f"{position} - {events} if {position} > {events} else 0"
+        return self._once("place", (position, events), expression)
 
     def _since(self, days: int) -> str:
-        limit = self._source.bound("days", timedelta(days=days))
-        return self._once("since", days, f"older_than({limit}, {self._ages()})")
-
-    def _ages(self) -> str:
-        return self._once("ages", None, "ages_of(past, as_of)")
+        limit = self._source.bound("limit", (days,), timedelta(days=days))
+        return self._once("since", days, f"older_than({limit}, past, as_of)")
 
     def _days_ago(self) -> str:
-        ages = self._ages()
-        return self._once("days_ago", None, f"days_of({ages})")
+        return self._once("days", None, "days_ago(past, as_of)")
 
     def _rows(self, span: _Span, where: Where) -> str:
         """Positions of the events of a span that meet every condition."""

@@ -57,7 +57,7 @@ class FieldLines:
 
     def _of_functions(self, names: Sequence[str]) -> dict[str, str]:
         functions = OneRowFunctions(names, self._features, self._columns)
-        called = self._source.bound("functions", functions.values)
+        called = self._source.bound("functions", tuple(names), functions.values)
         read = ", ".join(f"{literal(operand)}: {self._names[operand]}" for operand in functions.features_read)
         made = self._source.put("made", f"{called}(fields, {{{read}}})")
         return {name: self._source.put("f", f"{made}[{literal(name)}]") for name in names}
@@ -80,7 +80,7 @@ class FieldLines:
         if column.type != "category":
             return self._number(name)
         positions: dict[Value, float] = {category: float(place) for place, category in enumerate(column.categories)}
-        return f"{self._source.bound('positions', positions)}.get({self._field(name)})"
+        return f"{self._source.bound('positions', (name,), positions)}.get({self._field(name)})"
 
     def _time_since(self, declared: TimeSince, column: str) -> str:
         days = self._source.once("days", (column,), f"days_since({self._field(column)}, as_of)")
@@ -92,7 +92,7 @@ class FieldLines:
         special = special_codes(operand, self._features, self._columns)
         if not special:
             return value
-        codes = self._source.bound("special", frozenset(special))
+        codes = self._source.bound("codes", (operand,), frozenset(special))
         return self._source.once("amount", (operand,), f"None if {value} in {codes} else {value}")
 
     def _number(self, name: str) -> str:

@@ -41,19 +41,15 @@ def days_between(earlier: datetime, later: datetime) -> float:
     return (elapsed.days * 86_400 + elapsed.seconds) * DAYS_PER_SECOND
 
 
-def ages_of(past: Sequence[Event], as_of: datetime) -> list[timedelta]:
-    """Return how long before ``as_of`` each event occurred."""
-    return [as_of - event.occurred_at for event in past]
-
-
-def days_of(ages: Sequence[timedelta]) -> list[float]:
-    """Return ages in days, as ``days_between`` has them."""
+def days_ago(past: Sequence[Event], as_of: datetime) -> list[float]:
+    """Return how many days before ``as_of`` each event occurred; see ``days_between``."""
+    ages = [as_of - event.occurred_at for event in past]
     return [(age.days * 86_400 + age.seconds) * DAYS_PER_SECOND for age in ages]
 
 
-def older_than(limit: timedelta, ages: Sequence[timedelta]) -> int:
-    """Return how many events are older than ``limit``: the position of the first that is not."""
-    return sum([age > limit for age in ages])
+def older_than(limit: timedelta, past: Sequence[Event], as_of: datetime) -> int:
+    """Return how many events occurred longer than ``limit`` before ``as_of``, which the first younger one follows."""
+    return sum([as_of - event.occurred_at > limit for event in past])
 
 
 def texts(past: Sequence[Event], column: str) -> Sequence[Value]:

@@ -49,11 +49,13 @@ class Source:
             found = self._made[kind, *key] = self.put(kind, expression)
         return found
 
-    def bound(self, kind: str, value: object) -> str:
-        """Return a name under which the function finds ``value``."""
-        name = self.fresh(kind.upper())
-        self._objects[name] = value
-        return name
+    def bound(self, kind: str, key: tuple[object, ...], value: object) -> str:
+        """Return the name under which the function finds ``value``, which is what ``kind`` and ``key`` stand for."""
+        found = self._made.get((kind, *key))
+        if found is None:
+            found = self._made[kind, *key] = self.fresh(kind.upper())
+            self._objects[found] = value
+        return found
 
     def text(self, head: str) -> str:
         """Return the whole source under ``head``, which defines the function."""

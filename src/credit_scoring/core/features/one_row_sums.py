@@ -1,6 +1,7 @@
 """Sums and slopes of one applicant's numbers, the same to the bit as those of a plan over tables."""
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import mul
 
 from credit_scoring.core.features.moments import DAYS_PER_MONTH
 
@@ -29,7 +30,7 @@ def times_of(days_ago: Sequence[float]) -> Times:
     soonest = days_ago[-1]
     ago = [days - soonest for days in days_ago]
     t = added(ago)
-    return ago, t, len(ago) * added([a * a for a in ago]) - t * t
+    return ago, t, len(ago) * added(map(mul, ago, ago)) - t * t
 
 
 def slope(numbers: Sequence[float], lowest: Number, times: Times, add: Add) -> Number:
@@ -42,5 +43,4 @@ def slope(numbers: Sequence[float], lowest: Number, times: Times, add: Add) -> N
     if lowest is None or n < 2 or not spread > 0:
         return None
     above = [number - lowest for number in numbers]
-    tx = added([a * b for a, b in zip(ago, above, strict=True)])
-    return -DAYS_PER_MONTH * (n * tx - t * add(above)) / spread
+    return -DAYS_PER_MONTH * (n * added(map(mul, ago, above)) - t * add(above)) / spread
