@@ -556,3 +556,22 @@ def test_the_direct_route_answers_as_fastapi_does(client, path, headers, content
     assert told[0] == told[1]
     names = [set(one.headers) for one in answers]
     assert names[0] == names[1]
+
+
+def test_warming_up_records_and_counts_nothing(package, tmp_path):
+    environment = embedded(tmp_path / "credit.db")
+    with served(package, open_database(environment.database_url), environment) as fresh:
+        assert fresh.get("/v1/decisions").json() == {"decisions": [], "next": None}
+        figures = fresh.get("/metrics").text
+    assert "credit_decisions_total{" not in figures
+    assert 'credit_stage_seconds_count{stage="champion"} 0.0' in figures
+
+
+def test_a_portfolio_s_example_that_cannot_be_decided_keeps_no_service_from_starting(package, tmp_path, monkeypatch):
+    def fails(_turn: Turn, _asked: Any) -> Any:
+        raise BundleError("cannot be decided")
+
+    monkeypatch.setattr(Turn, "decided", fails)
+    environment = embedded(tmp_path / "credit.db")
+    with served(package, open_database(environment.database_url), environment) as fresh:
+        assert fresh.get("/v1/models").status_code == 200

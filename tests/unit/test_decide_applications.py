@@ -257,3 +257,11 @@ def test_an_as_of_in_the_future_is_refused(models):
     with pytest.raises(InvalidApplicationError) as refused:
         decider(models).decide(application(as_of=NOW + timedelta(seconds=1)))
     assert refused.value.pointer == "/as_of"
+
+
+def test_a_rehearsal_makes_the_record_of_a_decision_and_leaves_none(models):
+    one = decider(models)
+    [rehearsed] = one.rehearsed([application()])
+    assert isinstance(rehearsed, DecisionRecord)
+    assert one.decisions.held([rehearsed.key]) == [None]
+    assert rehearsed.answer == decider(models).decide(application())

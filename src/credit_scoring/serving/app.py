@@ -19,8 +19,8 @@ from credit_scoring.serving.routes.replays import add_replay_routes
 from credit_scoring.serving.routes.roles import add_role_routes
 
 
-def create_app(resources: Resources) -> FastAPI:
-    """Return the API of one portfolio."""
+def create_app(resources: Resources, bodies: RequestBodies) -> FastAPI:
+    """Return the API of one portfolio; ``bodies`` are those that the models in role declare."""
     portfolio = resources.assignment().portfolio
     app: FastAPI = FastAPIOffline(
         title=f"Credit decisions: {portfolio.title}",
@@ -31,7 +31,6 @@ def create_app(resources: Resources) -> FastAPI:
     )
     app.add_middleware(RequestIds)
     add_error_handlers(app)
-    bodies = RequestBodies(resources.assignment)
 
     @app.get("/", include_in_schema=False)
     async def home(request: Request) -> RedirectResponse:

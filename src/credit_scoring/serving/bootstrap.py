@@ -38,9 +38,11 @@ from credit_scoring.serving.direct_routes import DirectRoutes
 from credit_scoring.serving.http_errors import problem
 from credit_scoring.serving.problems import Told
 from credit_scoring.serving.received_bodies import ReceivedBodies
+from credit_scoring.serving.request_bodies import RequestBodies
 from credit_scoring.serving.request_ids import RequestIds
 from credit_scoring.serving.resources import Resources
 from credit_scoring.serving.telemetry import Telemetry
+from credit_scoring.serving.warm_up import warm_up
 from credit_scoring.usecases.decide_applications import Decider, random_id
 from credit_scoring.usecases.feature_rows import FeatureRows
 from credit_scoring.usecases.follow_roles import RolesFollower, Swap
@@ -127,29 +129,35 @@ class Parts:
             self._follower.open(package.roles)
             telemetry.metrics.roles_followed(self._follower.assignment().versions)
             cache = opened.enter_context(self._cache(environment))
-            self.resources = self._resources(package.portfolio, cache, guard_of(engine, environment))
+            decider = self._decider(cache)
+            self.resources = self._resources(package.portfolio, decider, guard_of(engine, environment))
             opened.callback(self.resources.queue.close)
-            app = create_app(self.resources)
+            bodies = RequestBodies(self._follower.assignment)
+            app = create_app(self.resources, bodies)
             route_limits(environment.rate_limits).require_routes(_routes_of(app))
             self.app: ASGIApp = RequestIds(DirectRoutes(app))
+            warm_up(decider, bodies)
             self._open = opened.pop_all()
 
-    def _resources(self, portfolio: str, cache: FeatureCache, guard: Guard) -> Resources:
+    def _decider(self, cache: FeatureCache) -> Decider:
+        features = FeatureRows(FactsRepository(self._engine), cache)
+        decisions = DecisionRepository(self._engine)
+        return Decider(self._follower.assignment, features, decisions, observer=self._telemetry.metrics)
+
+    def _resources(self, portfolio: str, decider: Decider, guard: Guard) -> Resources:
         engine, telemetry, assignment = self._engine, self._telemetry, self._follower.assignment
-        decisions, facts = DecisionRepository(engine), FactsRepository(engine)
-        decider = Decider(assignment, FeatureRows(facts, cache), decisions, observer=telemetry.metrics)
         return Resources(
             portfolio=portfolio,
             assignment=assignment,
             guard=guard,
             queue=DecisionQueue(decider.decide_many, telemetry),
-            decisions=decisions,
+            decisions=decider.decisions,
             roles=self._roles,
             clock=utc_now,
             replayer=Replayer(AuditRepository(engine), self._roles, self._shelf.get, ReceivedBodies().read),
             applicants=PushedApplicantRepository(engine),
             inbox=PushedEventRepository(engine),
-            timed_facts=facts,
+            timed_facts=FactsRepository(engine),
             repeated=RepeatedRequests(IdempotencyRepository(engine), utc_now, random_id),
             loaded_models=self._shelf.loaded,
             is_ready=lambda: self.is_ready,

@@ -80,6 +80,13 @@ class Decider:
             for place, (one, record) in enumerate(zip(asked, held, strict=True))
         ]
 
+    def rehearsed(self, applications: Sequence[Application]) -> list[DecisionRecord | CreditScoringError]:
+        """Return the records that ``decide_many`` would make of these applications, without adding or counting any."""
+        assignment = self.assignment()
+        asked = [Asked.of(application, assignment.portfolio.name) for application in applications]
+        turn = Turn(assignment, self.features, self.clock(), self.new_id, Unobserved(), self.challenger_budget_s)
+        return turn.decided(asked)
+
     def recorded(self, owner: Owner, decision_id: str) -> DecisionRecord:
         """Return the record of a decision.
 
