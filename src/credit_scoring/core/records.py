@@ -6,8 +6,17 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
+from pydantic import BaseModel
 
-from credit_scoring.api.decisions import Decision, FeaturesUsed, Json, ModelOutput, RecordedDecision, Role
+from credit_scoring.api.decisions import (
+    Decision,
+    FeaturesUsed,
+    GivenReason,
+    Json,
+    ModelOutput,
+    RecordedDecision,
+    Role,
+)
 from credit_scoring.core.owners import Owner
 
 
@@ -89,16 +98,32 @@ def content_of(record: DecisionRecord) -> str:
         "tenant": record.owner.tenant,
         "portfolio": record.owner.portfolio,
         "decided_at": record.decided_at,
-        "answer": record.answer.model_dump(),
+        "answer": record.answer,
         "received": record.received,
         "received_digest": record.received_digest,
-        "features": {name: features.model_dump() for name, features in record.features.items()},
-        "scores": {role: output.model_dump() for role, output in record.scores.items()},
+        "features": record.features,
+        "scores": record.scores,
         "roles_sequence": record.roles_sequence,
         "idempotency_key": record.idempotency_key,
         "key_id": record.key_id,
     }
-    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
+    return orjson.dumps(told, _parts, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS).decode()
+
+
+def _parts(value: object) -> dict[str, Any]:
+    """Return what a part of a record holds, by name; frozen models and their dictionaries are not copied for it."""
+    if isinstance(value, BaseModel):
+        return value.__dict__
+    if isinstance(value, GivenReason):
+        return {
+            "code": value.code,
+            "text": value.text,
+            "feature": value.feature,
+            "points_lost": value.points_lost,
+        }
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
 
 
 def record_of(content: str) -> DecisionRecord:

@@ -1,18 +1,17 @@
 """Decision records as rows that are only ever added, each chained to the one before it of the same writer."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, insert, select, tuple_
+from sqlalchemy import ColumnElement, Engine, select, tuple_
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from credit_scoring.adapters.database.decision_keys import decisions_by_key, keep_keys
-from credit_scoring.adapters.database.engine import writing
+from credit_scoring.adapters.database.direct import PreparedInsert
+from credit_scoring.adapters.database.engine import direct
 from credit_scoring.adapters.database.failures import told_as_records_error
+from credit_scoring.adapters.database.held_decisions import HeldDecisions
 from credit_scoring.adapters.database.schema import decisions
 from credit_scoring.core.chains import GENESIS, Link, link
 from credit_scoring.core.clocks import utc_now
@@ -28,8 +27,9 @@ from credit_scoring.core.records import (
 )
 from credit_scoring.ports import Clock
 
-_IDS_AT_ONCE = 500
 _ATTEMPTS = 5
+_RECORDS_AT_ONCE = 1_000
+"""Most records of one statement: either database takes some tens of thousands of parameters."""
 
 
 class DecisionRepository:
@@ -37,14 +37,17 @@ class DecisionRepository:
 
     def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
         self._engine = engine
+        self._direct = direct(engine)
+        self._held = HeldDecisions(self._direct)
+        self._insert = PreparedInsert(decisions, engine.dialect)
         self._clock = clock
         self._lock = Lock()
         self._begin_chain()
 
     def held(self, keys: Sequence[ApplicationKey]) -> list[DecisionRecord | None]:
         """See ``DecisionBook.held``."""
-        with told_as_records_error("reading decisions"), self._engine.begin() as connection:
-            return _held(connection, keys, self._clock() - KEY_LIFETIME)
+        with told_as_records_error("reading decisions"):
+            return self._held.of(keys, self._clock() - KEY_LIFETIME)
 
     def add(self, records: Sequence[DecisionRecord]) -> list[DecisionRecord]:
         """See ``DecisionBook.add``."""
@@ -87,62 +90,31 @@ class DecisionRepository:
     def _is_written(self, records: Sequence[DecisionRecord]) -> bool:
         """Write all of ``records`` in one transaction, or none of them when one is decided already."""
         rows, last = self._chained(records)
+        slices = [rows[start : start + _RECORDS_AT_ONCE] for start in range(0, len(rows), _RECORDS_AT_ONCE)]
         try:
-            with writing(self._engine).begin() as connection:
-                connection.execute(insert(decisions), rows)
-                keep_keys(connection, records)
+            self._direct.write([*map(self._insert.step, slices), *self._held.keys.kept(records)])
         except IntegrityError:
             return False
         self._sequence, self._previous_hash = last.sequence, last.hash
         return True
 
-    def _chained(self, records: Sequence[DecisionRecord]) -> tuple[list[dict[str, Any]], Link]:
+    def _chained(self, records: Sequence[DecisionRecord]) -> tuple[list[tuple[Any, ...]], Link]:
         rows, sequence, previous = [], self._sequence, self._previous_hash
         for record in records:
             content, sequence = content_of(record), sequence + 1
             last = link(self._writer, sequence, previous, content)
             previous = last.hash
-            rows.append(_row(record, last, content))
+            rows.append(self._row(record, last, content))
         return rows, last
+
+    def _row(self, record: DecisionRecord, made: Link, content: str) -> tuple[Any, ...]:
+        """Return what the columns hold, in the table's order."""
+        answer = record.answer
+        names = *record.owner, answer.application_id, answer.applicant_id, self._direct.moment(record.decided_at)
+        return answer.decision_id, *names, made.writer, made.sequence, made.previous_hash, made.hash, content
 
     def _begin_chain(self) -> None:
         self._writer, self._sequence, self._previous_hash = uuid4().hex, 0, GENESIS
-
-
-def _held(connection: Connection, keys: Sequence[ApplicationKey], keys_since: datetime) -> list[DecisionRecord | None]:
-    by_application = _by_application(connection, keys)
-    by_key = decisions_by_key(connection, [key for key in keys if key.idempotency_key is not None], keys_since)
-    named = _by_id(connection, list(by_key.values()))
-    return [
-        named[by_key[key]] if key in by_key else by_application.get((key.owner, key.application_id)) for key in keys
-    ]
-
-
-def _by_application(
-    connection: Connection, keys: Sequence[ApplicationKey]
-) -> Mapping[tuple[Owner, str], DecisionRecord]:
-    by_owner: dict[Owner, list[str]] = defaultdict(list)
-    for key in keys:
-        by_owner[key.owner].append(key.application_id)
-    found: dict[tuple[Owner, str], DecisionRecord] = {}
-    for owner, ids in by_owner.items():
-        for some in _slices(ids):
-            these = *_of(owner), decisions.c.application_id.in_(some)
-            for row in connection.execute(select(decisions.c.application_id, decisions.c.content).where(*these)):
-                found[owner, row.application_id] = record_of(row.content)
-    return found
-
-
-def _by_id(connection: Connection, ids: Sequence[str]) -> dict[str, DecisionRecord]:
-    found: dict[str, DecisionRecord] = {}
-    for some in _slices(ids):
-        query = select(decisions.c.decision_id, decisions.c.content).where(decisions.c.decision_id.in_(some))
-        found |= {row.decision_id: record_of(row.content) for row in connection.execute(query)}
-    return found
-
-
-def _slices(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
 
 
 def _of(owner: Owner) -> tuple[ColumnElement[bool], ...]:
@@ -163,20 +135,3 @@ def _asked(query: DecisionQuery) -> list[ColumnElement[bool]]:
         place = tuple_(columns.decided_at, columns.decision_id)
         conditions.append(place < tuple_(query.before.decided_at, query.before.decision_id))
     return conditions
-
-
-def _row(record: DecisionRecord, linked: Link, content: str) -> dict[str, Any]:
-    answer = record.answer
-    return {
-        "decision_id": answer.decision_id,
-        "tenant": record.owner.tenant,
-        "portfolio": record.owner.portfolio,
-        "application_id": answer.application_id,
-        "applicant_id": answer.applicant_id,
-        "decided_at": record.decided_at,
-        "writer": linked.writer,
-        "sequence": linked.sequence,
-        "previous_hash": linked.previous_hash,
-        "hash": linked.hash,
-        "content": content,
-    }

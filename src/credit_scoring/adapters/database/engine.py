@@ -1,5 +1,6 @@
 """Opens the database: durable settings, its directory, its newest schema."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from credit_scoring.adapters.database.direct import Direct
 from credit_scoring.core.errors import RecordsError
 
 BUSY_TIMEOUT_S = 3.0
@@ -32,6 +34,7 @@ _GIVE_UP = {
 _START_UP_TIMEOUT_S = 30.0
 _LARGEST_POOL = 40  # one connection per worker thread of the service
 _WRITES = "credit_scoring_writes"
+_DIRECT = "credit_scoring_direct"
 
 
 def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -58,9 +61,9 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine
             f"exists and is writable and its disk is not full, or set CREDIT_DATABASE_URL to another place."
         ) from exc
     engine = _engine(parsed, path, busy_timeout_s, create=False)
-    if path:
-        _refuse_when_replaced(engine, path)
-    return engine
+    check = _still_there(path) if path else _nothing
+    event.listen(engine, "checkout", lambda _connection, _record, _proxy: check())
+    return _with_direct(engine, check)
 
 
 def existing_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine | None:
@@ -73,7 +76,7 @@ def existing_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> En
     path = _embedded_file(parsed)
     if path and not path.exists():
         return None
-    return _engine(parsed, path, busy_timeout_s, create=False)
+    return _with_direct(_engine(parsed, path, busy_timeout_s, create=False), _nothing)
 
 
 @contextmanager
@@ -99,6 +102,12 @@ def answers(engine: Engine) -> bool:
 def writing(engine: Engine) -> Engine:
     """Return ``engine`` for transactions that write: SQLite then takes its lock at once and never half way."""
     return engine.execution_options(**{_WRITES: True})
+
+
+def direct(engine: Engine) -> Direct:
+    """Return the connections of ``engine`` for what every decision runs: the same ones for all who ask."""
+    found: Direct = engine.get_execution_options()[_DIRECT]
+    return found
 
 
 def absolute_url(url: str) -> str:
@@ -182,19 +191,30 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _refuse_when_replaced(engine: Engine, path: Path) -> None:
-    """Refuse to use the database when its file was deleted or replaced: SQLite would go on into the void."""
-    opened = path.stat()
+def _with_direct(engine: Engine, check: Callable[[], None]) -> Engine:
+    used_directly = Direct(engine, check)
+    engine.update_execution_options(**{_DIRECT: used_directly})
+    event.listen(engine, "engine_disposed", lambda _engine: used_directly.close())
+    return engine
 
-    def check(_connection: object, _record: object, _proxy: object) -> None:
+
+def _nothing() -> None:
+    """Stand where nothing has to be checked: a server tells by itself that it is gone."""
+
+
+def _still_there(path: Path) -> Callable[[], None]:
+    """Return what refuses the database once its file was deleted or replaced: SQLite would go on into the void."""
+    file, opened = str(path), path.stat()
+
+    def check() -> None:
         try:
-            present = path.stat()
+            present = os.stat(file)  # a Path takes twice as long, three times in every turn
         except OSError as exc:
-            raise RecordsError(f"The database file '{path}' is gone. Restore it, then restart the service.") from exc
+            raise RecordsError(f"The database file '{file}' is gone. Restore it, then restart the service.") from exc
         if (present.st_dev, present.st_ino) != (opened.st_dev, opened.st_ino):
-            raise RecordsError(f"The database file '{path}' was replaced while in use. Restart the service.")
+            raise RecordsError(f"The database file '{file}' was replaced while in use. Restart the service.")
 
-    event.listen(engine, "checkout", check)
+    return check
 
 
 def _upgrade(engine: Engine) -> None:

@@ -1,13 +1,14 @@
 """Facts of applicants: what the ingestion validated and what was pushed, read for many applicants at once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 from sqlalchemy import Connection, Engine, Row, Table, delete, insert, select, text
 
-from credit_scoring.adapters.database.engine import writing
+from credit_scoring.adapters.database.direct import Prepared
+from credit_scoring.adapters.database.engine import direct, writing
 from credit_scoring.adapters.database.facts_queries import all_events, parameters, states
 from credit_scoring.adapters.database.failures import told_as_records_error
 from credit_scoring.adapters.database.revisions import revision_text
@@ -21,8 +22,6 @@ from credit_scoring.core.owners import Applicant, Owner
 from credit_scoring.core.pushed import dates_as_text
 from credit_scoring.core.timed_facts import TimedFacts
 from credit_scoring.ports import Clock
-
-T = TypeVar("T")
 
 _ROWS_AT_ONCE = 20_000
 _KEYS = ("applicant_id", "occurred_at", "event_number", "known_at", "event_id")
@@ -38,6 +37,8 @@ class FactsRepository:
     def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
         self._engine = engine
         self._clock = clock
+        self._direct = direct(engine)
+        self._states = Prepared(states(engine.dialect.name, with_fields=False), engine.dialect)
         # All questions of one call see one state of the database; the embedded one reads like that by itself.
         embedded = engine.dialect.name == "sqlite"
         self._reading = engine if embedded else engine.execution_options(isolation_level="REPEATABLE READ")
@@ -76,13 +77,13 @@ class FactsRepository:
 
     def revisions(self, applicants: Sequence[Applicant]) -> list[str | None]:
         """See ``FactsStore.revisions``."""
-
-        def of_owner(connection: Connection, owner: Owner, ids: Sequence[str]) -> dict[str, str]:
-            statement = states(connection.dialect.name, with_fields=False)
-            rows = connection.execute(statement, parameters(connection.dialect.name, owner, ids))
-            return {applicant_id: revision_text(*told, pushed=pushed) for applicant_id, *told, pushed in rows}
-
-        return self._answered(applicants, of_owner)
+        found: dict[Applicant, str] = {}
+        with told_as_records_error("reading facts"):
+            for owner, ids in _by_owner(applicants).items():
+                rows = self._direct.rows(self._states.step(parameters(self._direct.dialect.name, owner, ids)))
+                for applicant_id, content, number, pushed in rows:
+                    found[Applicant(owner, applicant_id)] = revision_text(content, number, pushed=pushed)
+        return [found.get(one) for one in applicants]
 
     def facts_of(self, applicants: Sequence[Applicant]) -> list[KnownFacts | None]:
         """See ``FactsStore.facts_of``.
@@ -90,30 +91,30 @@ class FactsRepository:
         The revision is as new as the facts, because both are of one snapshot of the database; and it is asked first,
         so that it would be the older one, which is harmless, without a snapshot.
         """
-        return self._answered(applicants, _known_facts)
+        found = {}
+        with told_as_records_error("reading facts"), self._reading.begin() as connection:
+            for owner, ids in _by_owner(applicants).items():
+                found[owner] = _known_facts(connection, owner, ids)
+        return [found[owner].get(applicant_id) for owner, applicant_id in applicants]
 
     def timed_facts(self, applicant: Applicant, most: int) -> TimedFacts:
         """See ``TimedFactsStore.timed_facts``."""
         with told_as_records_error("reading facts"), self._reading.begin() as connection:
             return timed_facts(connection, applicant, most)
 
-    def _answered(
-        self, applicants: Sequence[Applicant], of_owner: Callable[[Connection, Owner, Sequence[str]], dict[str, T]]
-    ) -> list[T | None]:
-        by_owner: dict[Owner, dict[str, None]] = defaultdict(dict)
-        for owner, applicant_id in applicants:
-            by_owner[owner][applicant_id] = None
-        found = {}
-        with told_as_records_error("reading facts"), self._reading.begin() as connection:
-            for owner, ids in by_owner.items():
-                found[owner] = of_owner(connection, owner, list(ids))
-        return [found[owner].get(applicant_id) for owner, applicant_id in applicants]
-
     @staticmethod
     def _loaded(connection: Connection, owner: Owner) -> str | None:
         this = loads.c.tenant == owner.tenant, loads.c.portfolio == owner.portfolio
         found: str | None = connection.scalar(select(loads.c.content_hash).where(*this))
         return found
+
+
+def _by_owner(applicants: Sequence[Applicant]) -> dict[Owner, list[str]]:
+    """Return the ids asked for of each owner, each once."""
+    found: dict[Owner, dict[str, None]] = defaultdict(dict)
+    for owner, applicant_id in applicants:
+        found[owner][applicant_id] = None
+    return {owner: list(ids) for owner, ids in found.items()}
 
 
 def _known_facts(connection: Connection, owner: Owner, ids: Sequence[str]) -> dict[str, KnownFacts]:

@@ -1,10 +1,8 @@
 """The two questions that are put to the database about facts, for any number of applicants of one owner.
 
-Each is built once per kind of database: building costs more than answering. The applicants go in as one parameter, a
-list (as JSON text where the database has none), because an embedded database takes only so many parameters.
+Each is built once per kind of database: building costs more than answering.
 """
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -22,7 +20,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
-    column,
     exists,
     func,
     literal,
@@ -32,8 +29,8 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.expression import TableValuedAlias
 
+from credit_scoring.adapters.database.lists import asked_for, list_of
 from credit_scoring.adapters.database.schema import (
     applicants,
     events,
@@ -47,8 +44,7 @@ from credit_scoring.core.owners import Owner
 
 def parameters(dialect: str, owner: Owner, applicant_ids: Sequence[str]) -> dict[str, Any]:
     """Return the parameters of both questions."""
-    ids = json.dumps(applicant_ids) if dialect == "sqlite" else applicant_ids
-    return {"tenant": owner.tenant, "portfolio": owner.portfolio, "ids": ids}
+    return {"tenant": owner.tenant, "portfolio": owner.portfolio, "ids": list_of(dialect, applicant_ids)}
 
 
 @cache
@@ -57,7 +53,7 @@ def states(dialect: str, *, with_fields: bool) -> Select[Any]:
 
     ``pushed`` tells whether the fields hold that were pushed: no file brought the applicant, or an earlier load did.
     """
-    asked = _asked(dialect)
+    asked = asked_for(dialect)
     filed, put, raised = applicants.c, pushed_applicants.c, facts_revisions.c
     later = and_(put.applicant_id.is_not(None), or_(filed.applicant_id.is_(None), loads.c.loaded_at < put.received_at))
     pushed = type_coerce(func.coalesce(later, literal(value=False)), Boolean).label("pushed")
@@ -98,13 +94,5 @@ def _owned(table: Table) -> ColumnElement[bool]:
 def _theirs(dialect: str, table: Table) -> ColumnElement[bool]:
     applicant_id = table.c.applicant_id
     if dialect == "sqlite":
-        return and_(_owned(table), applicant_id.in_(select(_asked(dialect).c.value)))
+        return and_(_owned(table), applicant_id.in_(select(asked_for(dialect).c.value)))
     return and_(_owned(table), applicant_id == any_(bindparam("ids", type_=ARRAY(String))))
-
-
-def _asked(dialect: str) -> TableValuedAlias:
-    """The applicants asked for, as a table of one column ``value``."""
-    if dialect == "sqlite":
-        return func.json_each(bindparam("ids", type_=String)).table_valued(column("value", String), name="asked")
-    given = func.unnest(bindparam("ids", type_=ARRAY(String)))
-    return given.table_valued(column("value", String), name="asked").render_derived()
