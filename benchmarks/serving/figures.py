@@ -41,7 +41,7 @@ ASKED = (
     ("mlserver", 2.5, "MLServer, label only"),
     ("mlflow", 10.0, "`mlflow models serve`, label only, a frame"),
     ("mlflow_tensor", 10.0, "`mlflow models serve`, label only, a tensor"),
-    ("floor", 0.45, "its floor, the trivial handler in the same stack"),
+    ("floor", 0.45, "floor, the trivial handler in the same stack"),
 )
 """Rival, least ratio of requests per second, and its name in full."""
 
@@ -74,6 +74,6 @@ def targets(section: Sequence[Mapping[str, Any]], ours: str) -> list[Target]:
     for rival, limit, name in ASKED:
         other = case(section, rival, CONNECTIONS)
         if other is not None:
-            found.append(Target(f"requests/s in those of the {name}", limit, True, ratio(own["rps"], other["rps"])))
+            found.append(Target(f"requests/s / {name}", limit, True, ratio(own["rps"], other["rps"])))
     slowest = ratio(own["p99_ms"], own["p50_ms"])
     return [*found, Target("p99 in p50s", SLOWEST_TO_MEDIAN, False, slowest)]

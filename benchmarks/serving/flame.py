@@ -55,7 +55,7 @@ def _busiest(server: Server) -> int:
     processes = server.tree()
     earlier = {process.pid: sum(process.cpu_times()[:2]) for process in processes}
     time.sleep(0.5)
-    return max(processes, key=lambda process: _cpu_s(process) - earlier[process.pid]).pid
+    return int(max(processes, key=lambda process: _cpu_s(process) - earlier[process.pid]).pid)
 
 
 def _cpu_s(process: psutil.Process) -> float:

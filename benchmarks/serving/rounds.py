@@ -1,12 +1,15 @@
 """All variants of a section, running side by side and loaded one after another, round after round."""
 
+import os
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from tqdm import tqdm
 
 from serving.checks import Checker, require_recorded
@@ -15,7 +18,10 @@ from serving.processes import Server, free_port, running
 from serving.variants import Variant
 from serving.wrk import Load, Wrk
 
-FIGURES = ("rps", "p50_ms", "p99_ms", "cpu_us", "memory_mb")
+FIGURES = ("rps", "p50_ms", "p99_ms", "cpu_us", "memory_mb", "others")
+"""``others`` is how many cores everything took that is neither the server nor the load tool: noise, when it is much."""
+
+_AT_WORK = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,19 @@ class Section:
         address = f"http://127.0.0.1:{server.port}{variant.path}"
         first = number * 7_919 % variant.lines
         load = Load(address, variant.head, variant.bodies, name, first, self._cores(variant).load)
-        cpu_s = server.cpu_seconds()
+        cpu_s, all_s, since_s = server.cpu_seconds(), _cpu_s_beside_load(), time.perf_counter()
         seen = self.wrk.run(load, self.options.seconds, case.connections)
         server.require_running()
-        spent_us = 1e6 * (server.cpu_seconds() - cpu_s)
-        own = {"rps": seen["answers"] / seen["seconds"], "cpu_us": spent_us / seen["answers"]}
+        spent_s = server.cpu_seconds() - cpu_s
+        own = {
+            "rps": seen["answers"] / seen["seconds"],
+            "cpu_us": 1e6 * spent_s / seen["answers"],
+            "others": max(0.0, _cpu_s_beside_load() - all_s - spent_s) / (time.perf_counter() - since_s),
+        }
         tqdm.write(
             f"  {variant.name} at {case.connections}: {own['rps']:,.0f}/s, p50 {seen['p50_ms']:.2f} ms, "
-            f"p99 {seen['p99_ms']:.2f} ms, {own['cpu_us']:,.0f} us" + ("" if number else " (warm-up)")
+            f"p99 {seen['p99_ms']:.2f} ms, {own['cpu_us']:,.0f} us, others {own['others']:.2f} cores"
+            + ("" if number else " (warm-up)")
         )
         case.answers += int(seen["answers"])
         return seen | own | {"memory_mb": server.memory_mb()}
@@ -113,3 +124,9 @@ def _counted(cases: Sequence[Case], loads: int) -> dict[str, dict[str, int]]:
         answers, in_hand = sum(case.answers for case in writing), loads * sum(case.connections for case in writing)
         found[variant.name] = {"answers": answers, "records": require_recorded(variant, answers, in_hand)}
     return found
+
+
+def _cpu_s_beside_load() -> float:
+    """CPU seconds of the whole machine, without those of this process and of load tools that have ended."""
+    all_, own = psutil.cpu_times(), os.times()
+    return sum(getattr(all_, name, 0.0) for name in _AT_WORK) - sum(own[:4])

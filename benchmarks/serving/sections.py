@@ -77,7 +77,7 @@ class Bench:
         with ExitStack() as open_:
             postgres = open_.enter_context(postgres_server())
             redis = open_.enter_context(redis_server(directory))
-            modes = []
+            modes: list[Variant] = []
             for records in ("SQLite", "PostgreSQL"):
                 for cache in ("in-process", "Redis"):
                     for warm in (True, False):

@@ -46,7 +46,8 @@ def table_names(result: Result) -> dict[str, Callable[[Result], str]]:
 
 def as_text(result: Result) -> str:
     """Return all tables that can be made of the result."""
-    return "\n\n".join([*(maker(result) for maker in table_names(result).values()), source(result)])
+    makers = (maker for name, maker in table_names(result).items() if name != "serving targets")  # in the first
+    return "\n\n".join([*(maker(result) for maker in makers), source(result)])
 
 
 def filled(text: str, result: Result) -> str:
@@ -85,13 +86,12 @@ def summary(result: Result) -> str:
 
 def all_targets(result: Result) -> str:
     """Return the issue's targets, reached or missed, for both ways of deciding."""
+    both = {name: found for name in OURS if (found := targets(result["rivals"], name))}
     lines = []
-    by_name = {ours: targets(result["rivals"], ours) for ours in OURS}
-    for place, shipped in enumerate(by_name[OURS[0]]):
-        both = [found[place] for found in by_name.values() if len(found) > place]
-        limit = f"{'at least' if shipped.at_least else 'at most'} {shipped.limit:g}"
-        lines.append([shipped.what, limit, *(told(target) for target in both)])
-    return _table(["target", "", "as shipped", "trees decide everybody"][: len(lines[0])], lines)
+    for found in zip(*both.values(), strict=True):
+        limit = f"{'at least' if found[0].at_least else 'at most'} {found[0].limit:g}"
+        lines.append([found[0].what, limit, *(told(target) for target in found)])
+    return _table(["target", "", *(ours.replace("_", " ") for ours in both)], lines)
 
 
 def told(target: Target) -> str:
@@ -114,7 +114,7 @@ def batches(result: Result) -> str:
     for one in result["batches"]:
         share = "" if one is raw.get(one["rows"]) else times(ratio(one["rows_s"], raw[one["rows"]]["rows_s"]))
         lines.append([one["label"], f"{one['rows']:,}", with_spread(spread(one["rows_s"])), share])
-    return _table(["one core", "applications", "rows/s", "matrix / it"], lines)
+    return _table(["one core", "applications", "rows/s", "of the matrix's"], lines)
 
 
 def source(result: Result) -> str:
@@ -123,9 +123,18 @@ def source(result: Result) -> str:
     return (
         f"`{result['portfolio']}`, {trees['trees']} trees of depth {trees['depth']}; {result['machine']}, "
         f"{result['cpu']}, {result['date']}, commit {result['commit']}; {result['rounds']} rounds of "
-        f"{result['seconds']:g} s a load, interleaved: median [least, most]. CPU is that of the server's processes for "
-        f"one request, MB their proportional set size."
+        f"{result['seconds']:g} s a load, interleaved: median [least, most]; {result['cores']}, {result['load_tool']}. "
+        f"CPU is that of the server's processes for one request, MB their proportional set size.{_noise(result)}"
     )
+
+
+def _noise(result: Result) -> str:
+    """Return what else the machine did meanwhile, from the section whose servers are all that should have run."""
+    others = [value for one in result.get("rivals", ()) for value in one["others"]]
+    if not others:
+        return ""
+    found = spread(others)
+    return f" All else on the machine took {found.median:.2f} cores meanwhile, {found.most:.2f} at most."
 
 
 def label(one: Mapping[str, Any]) -> str:

@@ -137,14 +137,14 @@ class Variants:
         own = environment | {"BENTOML_DO_NOT_TRACK": "true"}
 
         def start(port: int, cpus: frozenset[int] | None) -> Command:
-            serve = [sys.executable, "-m", "bentoml", "serve", app, "--working-dir", PEERS]
+            serve: list[str | Path] = [sys.executable, "-m", "bentoml", "serve", app, "--working-dir", PEERS]
             return Command([*serve, *_on(port)], self.directory, own, "/readyz", cpus)
 
         return start
 
     def _uvicorn(self, app: str, environment: dict[str, str]) -> Start:
         def start(port: int, cpus: frozenset[int] | None) -> Command:
-            serve = [sys.executable, "-m", "uvicorn", app, "--app-dir", PEERS, "--no-access-log"]
+            serve: list[str | Path] = [sys.executable, "-m", "uvicorn", app, "--app-dir", PEERS, "--no-access-log"]
             return Command([*serve, *_on(port)], self.directory, environment, "/readyz", cpus)
 
         return start
@@ -153,9 +153,17 @@ class Variants:
         def start(port: int, cpus: frozenset[int] | None) -> Command:
             home, bin_ = self.directory / f"mlflow_{signature}", peers_bin()
             if not home.exists():
-                save = [bin_ / "python", PEERS / "save_for_mlflow.py", self._model(), home, signature]
+                save: list[str | Path] = [bin_ / "python", PEERS / "save_for_mlflow.py", self._model(), home, signature]
                 subprocess.run(save, check=True, capture_output=True)  # noqa: S603 - our own command
-            serve = [bin_ / "mlflow", "models", "serve", "--model-uri", home, "--env-manager", "local"]
+            serve: list[str | Path] = [
+                bin_ / "mlflow",
+                "models",
+                "serve",
+                "--model-uri",
+                home,
+                "--env-manager",
+                "local",
+            ]
             path = {"PATH": f"{bin_}:/usr/bin:/bin"}
             return Command([*serve, *_on(port)], self.directory, path, "/ping", cpus)
 
