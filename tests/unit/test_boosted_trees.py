@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from credit_scoring.core.boosted_trees import BoostedTrees
+from credit_scoring.core.errors import BundleError
 from credit_scoring.core.scoring import Matrix, ModelBundle
 from credit_scoring.core.training.boosted_trees import fit_boosted_trees
 from credit_scoring.core.training.development import Development
@@ -84,8 +85,28 @@ def test_contributions_and_bias_add_up_to_the_margin(boosted_trees_bundle: Model
     model = classifier(boosted_trees_bundle)
     rows = np.vstack([matrix, at_every_split(model, matrix[1])])
     np.testing.assert_allclose(
-        model.contributions(rows).sum(axis=1) + model.bias, model.margin(rows), atol=1e-5, rtol=0
+        model.contributions(rows).sum(axis=1) + model.bias, model.margin(rows), atol=1e-9, rtol=0
     )
+
+
+def test_scoring_and_explaining_at_once_gives_the_same_bits(boosted_trees_bundle: ModelBundle, matrix: Matrix):
+    model = classifier(boosted_trees_bundle)
+    for rows in (matrix, matrix[:1], matrix[:0]):
+        margin, contributions = model.explained(rows)
+        assert margin.tobytes() == model.margin(rows).tobytes()
+        assert contributions.tobytes() == model.contributions(rows).tobytes()
+        assert contributions.shape == rows.shape
+
+
+def test_the_trees_score_and_explain_as_under_version_1_within_1e_5(boosted_trees_bundle: ModelBundle, matrix: Matrix):
+    model = classifier(boosted_trees_bundle)
+    nothing = np.full((1, matrix.shape[1]), np.nan, np.float32)
+    rows = np.vstack([matrix, nothing, at_every_split(model, matrix[0])])
+    former = model.under("1")
+    np.testing.assert_allclose(model.margin(rows), former.margin(rows), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(model.contributions(rows), former.contributions(rows), atol=1e-5, rtol=0)
+    assert model.bias == pytest.approx(former.bias, abs=1e-5)
+    assert model.margin(rows).tobytes() != former.margin(rows).tobytes()
 
 
 def test_a_reference_leaves_every_prediction_as_it_was(fitted: BoostedTrees, development: Development, matrix: Matrix):
@@ -176,3 +197,9 @@ def test_files_hold_the_trees_whole(boosted_trees_bundle: ModelBundle, matrix: M
     assert again.to_files() == model.to_files()
     assert again.margin(matrix).tobytes() == model.margin(matrix).tobytes()
     assert again.contributions(matrix).tobytes() == model.contributions(matrix).tobytes()
+
+
+def test_a_model_that_cannot_be_explained_is_no_bundle(boosted_trees_bundle: ModelBundle):
+    files = boosted_trees_bundle.classifier.to_files() | {"model.ubj": b"{}"}
+    with pytest.raises(BundleError, match="cannot be explained here"):
+        BoostedTrees.from_files(files)

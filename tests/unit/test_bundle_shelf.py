@@ -205,6 +205,15 @@ def test_a_bundle_that_scores_otherwise_here_is_refused(shelf, registry, scoreca
         BundleShelf(off, registry).get(package.roles.champion)
 
 
+def test_a_version_that_was_registered_under_an_earlier_scorer_is_taken(shelf, registry, boosted_trees_bundle):
+    bundle = variant(boosted_trees_bundle, 1)
+    points = golden_points(bundle.under("1"))
+    assert 1e-6 < abs(points - golden_points(bundle)) < 1e-3
+    assert shelf.get(registry.put(bundle, 3, golden_points=repr(points)))
+    with pytest.raises(BundleError, match="golden application"):
+        shelf.get(registry.put(variant(boosted_trees_bundle, 2), 4, golden_points=repr(points)))
+
+
 def test_a_version_from_before_its_points_were_noted_is_taken_with_a_warning(shelf, registry, scorecard_bundle, caplog):
     ref = registry.put(variant(scorecard_bundle, 1), 3, golden_points=None)
     assert shelf.get(ref)

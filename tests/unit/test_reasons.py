@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from credit_scoring.api.decisions import GivenReason
 from credit_scoring.core.portfolio import Portfolio
-from credit_scoring.core.reasons import reasons
+from credit_scoring.core.reasons import MATERIAL_POINTS, ReasonTable, reasons
 from credit_scoring.core.scoring import Matrix, ModelBundle, explain, score
 
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -77,6 +77,49 @@ def test_whoever_scores_below_the_base_is_given_a_reason(contributions: np.ndarr
     if contributions.sum() < -1e-9:
         assert found
     assert found == reasons(features, contributions, NAMES, portfolio())
+
+
+def plainly_told(features: Matrix, contributions: np.ndarray, declared: Portfolio) -> list[GivenReason]:
+    """Reasons as they are worded in ``ReasonTable.reasons``, feature by feature."""
+    total: dict[str, float] = {}
+    members: dict[str, list[int]] = {}
+    for place, name in enumerate(NAMES):
+        code = str(declared.features[name].reason) + ("-MISSING" if np.isnan(features[place]) else "")
+        total[code] = total.get(code, 0.0) + float(contributions[place])
+        members.setdefault(code, []).append(place)
+    found = []
+    for code in sorted((code for code in total if total[code] <= -MATERIAL_POINTS), key=total.__getitem__):
+        costliest = NAMES[min(members[code], key=lambda place: contributions[place])]
+        reason = declared.reasons[code.removesuffix("-MISSING")]
+        unknown = reason.missing_text or f"{reason.text}: not known ({costliest})"
+        text = unknown if code.endswith("-MISSING") else reason.text
+        found.append(GivenReason(code, text, costliest, -total[code]))
+    return found[: declared.policy.max_reasons]
+
+
+@given(
+    contributions=hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(0, 5), st.just(6)),
+        elements=st.sampled_from((0.0, -0.0, -0.05, -0.02, -0.03, -1.0, -2.0, 1.0)) | st.floats(-50, 50),
+    ),
+    data=st.data(),
+    most=st.integers(1, 4),
+)
+def test_the_reasons_of_any_number_of_applicants_are_those_that_a_plain_reading_gives(
+    contributions: np.ndarray, data: st.DataObject, most: int
+):
+    missing = data.draw(hnp.arrays(np.bool_, contributions.shape))
+    features = np.where(missing, np.float32(np.nan), np.float32(1))
+    declared = portfolio(most)
+    told = ReasonTable.of(declared, NAMES).reasons(features, contributions)
+    assert [list(own) for own in told] == [
+        plainly_told(row, points, declared) for row, points in zip(features, contributions, strict=True)
+    ]
+
+
+def test_a_loss_of_less_than_a_twentieth_of_a_point_is_no_reason():
+    assert [reason.code for reason in given_for([0, 0, -0.05, -0.0499, 0, 0])] == ["R2"]
 
 
 def test_declined_applicants_have_reasons_of_the_model_that_scored_them(bundle: ModelBundle, matrix: Matrix):

@@ -14,7 +14,7 @@ from credit_scoring.core.errors import DamagedRecordError, RegistryError, Unknow
 from credit_scoring.core.owners import Applicant
 from credit_scoring.core.records import DecisionQuery, DecisionRecord
 from credit_scoring.core.roles import ChampionOnlyRouting
-from credit_scoring.core.scoring import ModelBundle
+from credit_scoring.core.scoring import SCORER_VERSION, ModelBundle
 from credit_scoring.core.training.development import Development
 
 NAMES = [f"applicant-{number}" for number in range(12)]
@@ -231,13 +231,51 @@ def test_a_record_from_before_the_roles_were_recorded_says_what_was_not_checked(
     assert [one.name for one in replay.not_checked] == ["roles", "arm", "arm_probability"]
 
 
+def decided_under_version_1(history: History, models: Any) -> list[DecisionRecord]:
+    """Decisions of applicants as version 1 of the scorer made them; the bundles are kept as they are scored now."""
+    former = {role: bundle.under("1") for role, bundle in models.items()}
+    records = [
+        changed(one, scorer_version="1", decision_id=f"former-{one.answer.decision_id}")
+        for one in decided_inline(history, former)
+    ]
+    history.bundles = {digest: bundle.under(SCORER_VERSION) for digest, bundle in history.bundles.items()}
+    return records
+
+
+def test_decisions_of_the_first_scorer_come_out_bit_for_bit_under_it(history, models):
+    records = decided_under_version_1(history, models)
+    assert {record.answer.decider for record in records} == {"champion", "challenger"}
+    for replay in replayed(history, records):
+        assert replay.differences == ()
+        assert (replay.matches, replay.exact, replay.not_checked) == (True, True, ())
+        assert (replay.scorer_version, replay.present_scorer_version) == ("1", SCORER_VERSION)
+        assert {"points_exact", "prob_default", "reasons", "scores.challenger.base_points"} <= set(replay.checked)
+
+
+def test_the_recorded_scorer_version_counts(history, models):
+    """Trees score otherwise in the last digits under each version, and scorecards do not."""
+    records = decided_under_version_1(history, models)
+    for replay in replayed(history, [changed(record, scorer_version=SCORER_VERSION) for record in records]):
+        differing = {difference.name for difference in replay.differences}
+        assert "scores.challenger.points_exact" in differing
+        assert not {name for name in differing if name.startswith("scores.champion")}
+
+
+def test_records_of_two_scorer_versions_are_replayed_together_as_one_by_one(history, models):
+    newer = decided_inline(history, models)
+    records = [*decided_under_version_1(history, models), *newer]
+    stored = Stored(records)
+    assert history.replayer(stored).replay_many(stored.chained_records) == replayed(history, records)
+    assert all(replay.matches and replay.exact for replay in replayed(history, records))
+
+
 @pytest.mark.parametrize(("shift", "matches"), [(5e-7, True), (2e-6, False)])
 def test_under_another_scorer_version_probabilities_may_differ_by_a_millionth(history, models, shift, matches):
     record = decided_inline(history, models)[0]
     other = changed(record, scorer_version="0", prob_default=record.answer.prob_default + shift)
     [replay] = replayed(history, [other])
     assert (replay.matches, replay.exact) == (matches, False)
-    assert (replay.scorer_version, replay.present_scorer_version) == ("0", "1")
+    assert (replay.scorer_version, replay.present_scorer_version) == ("0", SCORER_VERSION)
     assert "reasons" in [one.name for one in replay.not_checked]
 
 

@@ -142,25 +142,121 @@ def scorecard(bundle: ModelBundle) -> Scorecard:
     return bundle.classifier
 
 
+def woe_by_hand(bins: FeatureBins, value: np.float32) -> float:
+    if np.isnan(value):
+        found = len(bins.woe) - 1
+    elif float(value) in bins.special:
+        found = bins.regular + bins.special.index(float(value))
+    elif bins.groups is not None:
+        found = bins.groups[int(value)]
+    else:
+        found = sum(float(value) >= edge for edge in bins.edges)
+    return bins.woe[found]
+
+
 def by_hand(card: Scorecard, row: Matrix) -> float:
     margin = card.data.intercept
     for bins, coefficient in zip(card.data.bins, card.data.coefficients, strict=True):
-        value = row[card.inputs.index(bins.feature)]
-        if np.isnan(value):
-            found = len(bins.woe) - 1
-        elif float(value) in bins.special:
-            found = bins.regular + bins.special.index(float(value))
-        elif bins.groups is not None:
-            found = bins.groups[int(value)]
-        else:
-            found = sum(float(value) >= edge for edge in bins.edges)
-        margin += coefficient * bins.woe[found]
+        margin += coefficient * woe_by_hand(bins, row[card.inputs.index(bins.feature)])
     return margin
+
+
+def explained_by_hand(card: Scorecard, row: Matrix) -> list[float]:
+    found = [0.0] * len(card.inputs)
+    terms = zip(card.data.bins, card.data.coefficients, card.data.reference_woe, strict=True)
+    for bins, coefficient, reference in terms:
+        place = card.inputs.index(bins.feature)
+        found[place] = coefficient * (woe_by_hand(bins, row[place]) - reference)
+    return found
 
 
 def test_the_margin_is_intercept_plus_coefficient_times_evidence(scorecard_bundle: ModelBundle, matrix: Matrix):
     card = scorecard(scorecard_bundle)
     assert card.margin(matrix[:50]).tolist() == [by_hand(card, row) for row in matrix[:50]]
+
+
+def test_a_contribution_is_coefficient_times_evidence_beyond_that_of_the_reference(
+    scorecard_bundle: ModelBundle, matrix: Matrix
+):
+    card = scorecard(scorecard_bundle)
+    assert card.contributions(matrix[:50]).tolist() == [explained_by_hand(card, row) for row in matrix[:50]]
+
+
+numbers = st.floats(-9, 9)
+edge_values = st.floats(-100, 100, width=32)
+
+
+@st.composite
+def scorecards(draw: st.DrawFn) -> Scorecard:
+    """Any scorecard of up to six features in any order, of which some are not used."""
+    inputs = tuple("abcdef"[: draw(st.integers(1, 6))])
+    bins = []
+    for feature in draw(st.permutations(inputs))[: draw(st.integers(0, len(inputs)))]:
+        if draw(st.booleans()):
+            made = FeatureBins(feature=feature, groups=tuple(draw(st.lists(st.integers(0, 2), min_size=3, max_size=3))))
+        else:
+            edges = tuple(sorted(draw(st.sets(edge_values, max_size=4))))
+            special = tuple(draw(st.lists(st.sampled_from((-2.0, -1.0, 0.0, 1e30)), max_size=3, unique=True)))
+            made = FeatureBins(feature=feature, edges=edges, special=special)
+        woe = tuple(draw(st.lists(numbers, min_size=made.size, max_size=made.size)))
+        bins.append(made.model_copy(update={"woe": woe}))
+    several = st.lists(numbers, min_size=len(bins), max_size=len(bins)).map(tuple)
+    return Scorecard(
+        ScorecardData(
+            inputs=inputs,
+            intercept=draw(numbers),
+            bins=tuple(bins),
+            coefficients=draw(several),
+            reference_woe=draw(several),
+        )
+    )
+
+
+def row_of(card: Scorecard, draw: st.DataObject) -> list[float]:
+    """Categories where they are read, numbers elsewhere, at edges and specials often."""
+    read = {bins.feature: bins for bins in card.data.bins}
+    values = []
+    for feature in card.inputs:
+        bins = read.get(feature)
+        if bins is not None and bins.groups is not None:
+            known = st.sampled_from((0.0, 1.0, 2.0))
+        else:
+            at = (*bins.edges, *bins.special) if bins is not None else ()
+            known = st.sampled_from((0.0, -0.0, *at)) | st.floats(width=32, allow_nan=False)
+        values.append(draw.draw(st.just(np.nan) | known))
+    return values
+
+
+@given(card=scorecards(), data=st.data())
+def test_any_scorecard_scores_and_explains_as_by_hand(card: Scorecard, data: st.DataObject):
+    rows = f32(*(value for _ in range(data.draw(st.integers(0, 4))) for value in row_of(card, data)))
+    matrix = rows.reshape(-1, len(card.inputs))
+    margin, contributions = card.explained(matrix)
+    assert margin.tolist() == card.margin(matrix).tolist() == [by_hand(card, row) for row in matrix]
+    assert contributions.shape == matrix.shape
+    assert (
+        contributions.tolist()
+        == card.contributions(matrix).tolist()
+        == [explained_by_hand(card, row) for row in matrix]
+    )
+    for row in range(len(matrix)):
+        alone = card.explained(matrix[row : row + 1])
+        assert (alone[0].tobytes(), alone[1].tobytes()) == (margin[row].tobytes(), contributions[row].tobytes())
+
+
+def test_more_rows_than_are_taken_at_once_score_as_each_by_itself(scorecard_bundle: ModelBundle, matrix: Matrix):
+    card = scorecard(scorecard_bundle)
+    many = np.resize(matrix, (40_000, matrix.shape[1]))
+    margin, contributions = card.explained(many)
+    assert margin.tobytes() == np.resize(card.margin(matrix), 40_000).tobytes() == card.margin(many).tobytes()
+    assert contributions.tobytes() == np.resize(card.contributions(matrix), many.shape).tobytes()
+    assert card.contributions(many).tobytes() == contributions.tobytes()
+
+
+def test_what_is_none_of_the_declared_categories_has_no_margin():
+    bins = FeatureBins(feature="x", groups=(0, 1), woe=(0.5, -0.5, 0.0))
+    data = ScorecardData(inputs=("x",), intercept=1.0, bins=(bins,), coefficients=(-1.0,), reference_woe=(0.0,))
+    assert np.isnan(Scorecard(data).margin(f32(2, -1).reshape(2, 1))).all()
 
 
 def test_at_every_edge_and_next_to_it_one_row_and_a_batch_agree(scorecard_bundle: ModelBundle, matrix: Matrix):

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from credit_scoring.core.decisions import band, recommendation
 from credit_scoring.core.portfolio import Scale
-from credit_scoring.core.scoring import Calibration, Matrix, ModelBundle, explain, points_at, score
+from credit_scoring.core.scoring import (
+    SCORER_VERSION,
+    Calibration,
+    Matrix,
+    ModelBundle,
+    explain,
+    points_at,
+    score,
+    score_and_explain,
+)
 
 SCALE = Scale()
 
@@ -40,6 +49,12 @@ class Constant:
 
     def contributions(self, features: Matrix) -> np.ndarray:
         return features.astype(np.float64)
+
+    def explained(self, features: Matrix) -> tuple[np.ndarray, np.ndarray]:
+        return self.margin(features), self.contributions(features)
+
+    def under(self, scorer_version: str) -> "Constant":  # noqa: ARG002 - the protocol's signature
+        return self
 
     def with_reference(self, reference: Matrix) -> "Constant":  # noqa: ARG002 - the protocol's signature
         return self
@@ -93,8 +108,51 @@ def test_no_rows_score_to_nothing(bundle: ModelBundle, matrix: Matrix):
 def test_an_explanation_adds_up_to_the_exact_points(bundle: ModelBundle, matrix: Matrix):
     explanation = explain(matrix, bundle)
     np.testing.assert_allclose(
-        explanation.base + explanation.points.sum(axis=1), score(matrix, bundle).points_exact, atol=3e-4, rtol=0
+        explanation.base + explanation.points.sum(axis=1), score(matrix, bundle).points_exact, atol=1e-6, rtol=0
     )
+
+
+def test_scoring_and_explaining_at_once_gives_the_same_bits(bundle: ModelBundle, matrix: Matrix):
+    for rows in (matrix, matrix[5:6], matrix[:0]):
+        scores, explanation = score_and_explain(rows, bundle)
+        expected = score(rows, bundle)
+        for name in ("prob_default", "points_exact", "points", "clipped"):
+            assert getattr(scores, name).tobytes() == getattr(expected, name).tobytes()
+        assert explanation.points.tobytes() == explain(rows, bundle).points.tobytes()
+        assert explanation.base == explain(rows, bundle).base == bundle.base_points
+
+
+def test_a_row_is_explained_alone_as_in_a_batch(bundle: ModelBundle, matrix: Matrix):
+    together = explain(matrix, bundle).points
+    alone = [explain(matrix[row : row + 1], bundle).points.tobytes() for row in range(len(matrix))]
+    assert b"".join(alone) == together.tobytes()
+
+
+def test_under_the_first_version_trees_are_scored_by_xgboost_and_scorecards_as_ever(
+    scorecard_bundle: ModelBundle, boosted_trees_bundle: ModelBundle, matrix: Matrix
+):
+    assert score(matrix, scorecard_bundle.under("1")).points_exact.tobytes() == (
+        score(matrix, scorecard_bundle).points_exact.tobytes()
+    )
+    former, present = boosted_trees_bundle.under("1"), boosted_trees_bundle
+    assert former.scorer_version == "1"
+    assert former.classifier is present.classifier
+    trees = boosted_trees_bundle.classifier
+    margin = trees.native.booster.inplace_predict(trees.encoder.encode(matrix), predict_type="margin")
+    logit = present.calibration.intercept + present.calibration.slope * margin.astype(np.float64)
+    assert score(matrix, former).points_exact.tobytes() == points_at(logit, present.portfolio.scale).tobytes()
+    assert score(matrix, former).points_exact.tobytes() != score(matrix, present).points_exact.tobytes()
+    np.testing.assert_allclose(score(matrix, former).points_exact, score(matrix, present).points_exact, atol=1e-3)
+    np.testing.assert_allclose(explain(matrix, former).points, explain(matrix, present).points, atol=1e-3)
+
+
+def test_a_bundle_is_given_once_under_each_version(boosted_trees_bundle: ModelBundle):
+    former = boosted_trees_bundle.under("1")
+    assert boosted_trees_bundle.under("1") is former
+    assert former.under("1") is former
+    for version in (SCORER_VERSION, "0", ""):
+        assert boosted_trees_bundle.under(version) is boosted_trees_bundle
+    assert boosted_trees_bundle.explained_against(boosted_trees_bundle.reference[:9]).under("1") is not former
 
 
 def test_the_base_is_what_the_reference_scores_on_average(bundle: ModelBundle):

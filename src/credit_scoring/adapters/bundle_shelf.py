@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,11 +20,14 @@ from credit_scoring.core.errors import BundleError, CreditScoringError
 from credit_scoring.core.golden import golden_points
 from credit_scoring.core.model_cards import GOLDEN_POINTS, LoadedModel
 from credit_scoring.core.roles import BundleRef
-from credit_scoring.core.scoring import ModelBundle
+from credit_scoring.core.scoring import SCORER_VERSIONS, ModelBundle
 from credit_scoring.ports import Clock
 
-GOLDEN_TOLERANCE = 1e-6
-"""Points by which the made-up application may differ from what it scored when the bundle was registered or staged."""
+GOLDEN_TOLERANCE = 1e-3
+"""Points by which the made-up application may differ from what it scored when the bundle was registered or staged.
+
+A bundle may have been registered under another scorer version, which adds the same leaves up in float32.
+"""
 
 KEPT = 8
 """How many bundles stay loaded although nothing uses them; one in a role is used, and stays in any case."""
@@ -151,7 +154,7 @@ class BundleShelf:
             fetched = self._fetch(ref)
             bundle, tags = from_files(fetched.files, f"version {ref.version} of '{ref.model}'"), fetched.tags
             expected = _noted_points(ref, tags)
-        _require_golden(ref, golden_points(bundle), expected)
+        _require_golden(ref, bundle, expected)
         self._told(origin)
         return bundle, tags
 
@@ -167,19 +170,27 @@ def _noted_points(ref: BundleRef, tags: Mapping[str, str]) -> float | None:
         ) from exc
 
 
-def _require_golden(ref: BundleRef, points: float, expected: float | None) -> None:
-    """Refuse a bundle that scores otherwise here than where it was made.
+def _require_golden(ref: BundleRef, bundle: ModelBundle, expected: float | None) -> None:
+    """Refuse a bundle that scores otherwise here than where it was made, under the scorer of then or of now.
 
     A version from before its points were noted is taken when its score is finite: its checksums prove the bytes, and
     its feature set the code. Were it refused, no older champion could come back and no older decision be replayed.
     """
-    where = f"Version {ref.version} of '{ref.model}'"
+    where, points = f"Version {ref.version} of '{ref.model}'", golden_points(bundle)
     if not math.isfinite(points):
         raise BundleError(f"{where} gives the golden application no finite score. Take it out of its role.")
     if expected is None:
         logger.warning("golden_points_unknown model=%s version=%d digest=%s", ref.model, ref.version, ref.digest[:12])
-    elif not abs(points - expected) <= GOLDEN_TOLERANCE:
+    elif not (_near(points, expected) or any(_near(golden_points(one), expected) for one in _earlier(bundle))):
         raise BundleError(
             f"{where} scores the golden application {points:.6f} points here; where it was registered it scored "
             f"{expected:.6f}. Install the locked dependencies, or register it again."
         )
+
+
+def _earlier(bundle: ModelBundle) -> Iterator[ModelBundle]:
+    return (bundle.under(version) for version in SCORER_VERSIONS if version != bundle.scorer_version)
+
+
+def _near(points: float, expected: float) -> bool:
+    return abs(points - expected) <= GOLDEN_TOLERANCE

@@ -8,7 +8,7 @@ import polars as pl
 from credit_scoring.core.features.feature_set import to_matrix
 from credit_scoring.core.parsing import MOMENT, column_type
 from credit_scoring.core.portfolio import Column, Portfolio
-from credit_scoring.core.scoring import ModelBundle, score
+from credit_scoring.core.scoring import ModelBundle, score_and_explain
 
 GOLDEN_APPLICANT = "golden"
 
@@ -35,10 +35,15 @@ def golden_application(portfolio: Portfolio) -> tuple[pl.DataFrame, dict[str, pl
 
 
 def golden_points(bundle: ModelBundle) -> float:
-    """Return ``points_exact`` of the made-up applicant under ``bundle``."""
+    """Return ``points_exact`` of the made-up applicant under ``bundle``.
+
+    Its reasons are found too, so that all that a bundle makes when it is first needed is made by then.
+    """
     applicants, events = golden_application(bundle.portfolio)
-    features = bundle.plan.compute(applicants, events)
-    return float(score(to_matrix(features, bundle.plan.names), bundle).points_exact[0])
+    features = to_matrix(bundle.plan.compute(applicants, events), bundle.plan.names)
+    scores, explanation = score_and_explain(features, bundle)
+    bundle.reason_table.reasons(features, explanation.points)
+    return float(scores.points_exact[0])
 
 
 def example_value(column: Column) -> float | str | date | None:

@@ -15,11 +15,15 @@ from credit_scoring.core.reasons import ReasonTable
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
-SCORER_VERSION = "1"
+SCORER_VERSION = "2"
 """Names this way of scoring in every record: raise it when the same bundle may score differently."""
 
-SCORER_VERSIONS = ("1",)
-"""The versions under which decisions on record can be computed again, bit for bit."""
+SCORER_VERSIONS = ("1", SCORER_VERSION)
+"""The versions under which decisions on record can be computed again, bit for bit.
+
+Under 1 XGBoost itself scored and explained the trees, in float32; since 2 ``table_treeshap`` does, in float64.
+Scorecards score under both the same.
+"""
 
 
 class Scorer(Protocol):
@@ -161,7 +165,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What each feature adds to the points: ``base + points.sum(axis=1) == points_exact`` within 3e-4.
+    """What each feature adds to the points: ``base + points.sum(axis=1) == points_exact`` within 1e-6.
 
     ``points`` is ``(n, p)`` in the plan's order; negative where the value costs points against the reference.
     """

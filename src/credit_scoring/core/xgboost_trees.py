@@ -1,4 +1,7 @@
-"""The trees as XGBoost itself scores and explains them: version 1 of the scorer, and the oracle of later ones."""
+"""The trees as XGBoost itself scores and explains them: version 1 of the scorer, and the oracle of later ones.
+
+XGBoost is imported when it is first needed: it takes seconds and 60 to 170 MB, and no decision needs it.
+"""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xgboost as xgb
 
 from credit_scoring.core.encoder import Encoder, Floats, Matrix
 
@@ -33,9 +35,9 @@ class XGBoostTrees:
         return self.encoder.inputs
 
     @cached_property
-    def booster(self) -> xgb.Booster:
+    def booster(self) -> Any:
         """The model, set to one thread: a second one doubles the cost of a row and gains nothing."""
-        return load_booster(self.model)
+        return _load(self.model)
 
     @cached_property
     def bias(self) -> float:
@@ -57,13 +59,16 @@ class XGBoostTrees:
         return self.margin(features), self.contributions(features)
 
     def _pred_contribs(self, features: Matrix) -> Floats:
-        columns = xgb.DMatrix(self.encoder.encode(features), nthread=1)
-        found = np.asarray(self.booster.predict(columns, pred_contribs=True), dtype=np.float64)
+        found = np.asarray(
+            self.booster.predict(_for_xgboost(self.encoder.encode(features)), pred_contribs=True), dtype=np.float64
+        )
         return found.reshape(len(features), len(self.encoder.columns) + 1)  # no rows come back without columns
 
 
-def load_booster(model: bytes) -> xgb.Booster:
-    """Return a model of JSON or UBJSON, set to one thread."""
+def _load(model: bytes) -> Any:
+    """Return XGBoost's model of JSON or UBJSON, set to one thread."""
+    import xgboost as xgb  # noqa: PLC0415 - see the module's docstring
+
     booster = xgb.Booster()
     booster.load_model(bytearray(model))
     booster.set_param({"nthread": 1})
@@ -72,15 +77,19 @@ def load_booster(model: bytes) -> xgb.Booster:
 
 def with_covers_of(model: bytes, columns: Matrix) -> bytes:
     """Return the model with the covers of its trees counted anew on ``(m, c)`` columns; no prediction changes."""
-    booster = load_booster(model)
-    leaves = np.asarray(booster.predict(xgb.DMatrix(columns, nthread=1), pred_leaf=True), dtype=np.int64)
+    booster = _load(model)
+    leaves = np.asarray(booster.predict(_for_xgboost(columns), pred_leaf=True), dtype=np.int64)
     leaves = leaves.reshape(len(columns), -1)
     told = json.loads(booster.save_raw("json"))
     for position, tree in enumerate(told["learner"]["gradient_booster"]["model"]["trees"]):
         _recount(tree, leaves[:, position])
-    edited = xgb.Booster()
-    edited.load_model(bytearray(json.dumps(told).encode()))
-    return bytes(edited.save_raw("ubj"))
+    return bytes(_load(json.dumps(told).encode()).save_raw("ubj"))
+
+
+def _for_xgboost(columns: Matrix) -> Any:
+    import xgboost as xgb  # noqa: PLC0415 - see the module's docstring
+
+    return xgb.DMatrix(columns, nthread=1)
 
 
 def _recount(tree: dict[str, Any], leaves: npt.NDArray[np.int64]) -> None:
