@@ -14,11 +14,12 @@ from credit_scoring.serving.http_protocol import Direct, serve_with  # noqa: E40
 from credit_scoring.serving.observed import Observed  # noqa: E402
 from credit_scoring.serving.plain_paths import PlainPaths  # noqa: E402
 from credit_scoring.serving.request_ids import RequestIds  # noqa: E402
-from credit_scoring.serving.worker import Worker, bento_name, worker_count  # noqa: E402
+from credit_scoring.serving.worker import Worker, bento_name, listen_together, worker_count  # noqa: E402
 
 worker = Worker(_HERE / STAGE)
 # BentoML's worker imports this before it makes its uvicorn server.
 serve_with(Direct("/v1/decisions", RequestIds(Observed(worker, telemetry=lambda: worker.telemetry))))
+listen_together()
 
 
 @bentoml.service(

@@ -11,17 +11,21 @@ from structlog.typing import FilteringBoundLogger
 
 from credit_scoring.serving.logs import configure_logs, logger
 from credit_scoring.serving.metrics import ServiceMetrics
-from credit_scoring.serving.metrics_files import take_slot
+from credit_scoring.serving.metrics_files import Slot, take_slot
 from credit_scoring.serving.tracing import Tracing, is_wanted, trace_id_of
 
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Where the service tells what it does; ``tracing`` is None where no traces are wanted."""
+    """Where the service tells what it does; ``tracing`` is None where no traces are wanted.
+
+    ``slot`` is this worker's among those of its server, None in a process without siblings.
+    """
 
     log: FilteringBoundLogger
     metrics: ServiceMetrics
     tracing: Tracing | None = None
+    slot: Slot | None = None
 
     def of_request(self, request_id: str | None, trace_id: str | None, traceparent: str | None) -> Mapping[str, Any]:
         """Have every line of the present task name its request, until ``request_over`` takes what is returned.
@@ -54,8 +58,8 @@ def open_telemetry(server_pid: int) -> Telemetry:
     """Return the telemetry of a worker of the server ``server_pid``, whose workers share their metrics."""
     configure_logs()
     tracing = Tracing() if is_wanted(os.environ) else None
-    metrics = ServiceMetrics(take_slot(server_pid), tracing.stage if tracing else None)
-    return Telemetry(logger().bind(), metrics, tracing)
+    slot = take_slot(server_pid)
+    return Telemetry(logger().bind(), ServiceMetrics(slot, tracing.stage if tracing else None), tracing, slot)
 
 
 def private_telemetry() -> Telemetry:

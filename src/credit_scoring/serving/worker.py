@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
+from uvicorn.config import LOOP_FACTORIES
 
 from credit_scoring.adapters.bento_stage import staged_portfolio
 from credit_scoring.core.errors import BundleError
@@ -53,6 +54,10 @@ class Worker:
         from credit_scoring.serving.telemetry import open_telemetry  # noqa: PLC0415 - not in the server's process
 
         self.telemetry = open_telemetry(self._server_pid or os.getpid())
+        if (slot := self.telemetry.slot) is not None and worker_count() > 1:
+            from credit_scoring.serving.connections import share  # noqa: PLC0415 - not in the server's process
+
+            share(slot, worker_count())
         from credit_scoring.serving.bootstrap import DecisionService  # noqa: PLC0415 - not in the server's process
 
         self._service = DecisionService(self._stage, self.telemetry)
@@ -91,6 +96,15 @@ def worker_count() -> int:
     if not (given.isascii() and given.isdigit() and 1 <= int(given) <= 256):
         raise SystemExit(f"{WORKERS} is '{given[:20]}', which is no number of processes. Set it to 1 to 256.")
     return int(given)
+
+
+def listen_together() -> None:
+    """Let servers that this process starts from now on share their connections with their siblings', if there are any.
+
+    That is ``connections``, which a worker that opens tells about its siblings; one worker alone listens as ever.
+    """
+    if worker_count() > 1:
+        LOOP_FACTORIES["auto"] = "credit_scoring.serving.connections:loop_factory"
 
 
 def import_without(hidden: tuple[str, ...], module: str) -> None:
