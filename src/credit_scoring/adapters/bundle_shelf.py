@@ -23,11 +23,8 @@ from credit_scoring.core.roles import BundleRef
 from credit_scoring.core.scoring import SCORER_VERSIONS, ModelBundle
 from credit_scoring.ports import Clock
 
-GOLDEN_TOLERANCE = 1e-3
-"""Points by which the made-up application may differ from what it scored when the bundle was registered or staged.
-
-A bundle may have been registered under another scorer version, which adds the same leaves up in float32.
-"""
+GOLDEN_TOLERANCE = 1e-6
+"""Points by which the made-up application may differ from what it scored when the bundle was registered or staged."""
 
 KEPT = 8
 """How many bundles stay loaded although nothing uses them; one in a role is used, and stays in any case."""
