@@ -61,8 +61,10 @@ class Batches:
             ]
             for number, variant, size in tqdm(turns, desc="batches", unit="batch", disable=None):
                 rows_s = self._matrix(size) if variant is None else _batch(variant, servers[variant.server], size)
+                name = variant.name if variant else "matrix"
+                tqdm.write(f"  {name} of {size:,}: {rows_s:,.0f} rows/s" + ("" if number else " (warm-up)"))
                 if number:
-                    seen.setdefault((variant.name if variant else "matrix", size), []).append(round(rows_s, 1))
+                    seen.setdefault((name, size), []).append(round(rows_s, 1))
         return [
             {"variant": name, "label": LABELS[name], "rows": size, "rows_s": rows_s}
             for (name, size), rows_s in seen.items()

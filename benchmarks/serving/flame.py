@@ -19,7 +19,7 @@ from serving.wrk import Load, Wrk
 
 GRAPH = PROJECT / "docs/flamegraph.svg"
 WARM_UP_S = 5.0
-RATE_HZ = 400
+RATE_HZ = 250
 _TITLE = re.compile(r"py-spy[^<]*")
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.+@-]+/)+([\w.+@-]+)")
 
@@ -68,7 +68,9 @@ def _recorded(pid: int, target: Path, seconds: float) -> None:
     told = subprocess.run(  # noqa: S603 - our own command
         [
             *(peers_bin() / "py-spy", "record", "--pid", str(pid), "--duration", f"{seconds:.0f}"),
-            *("--rate", str(RATE_HZ), "--format", "flamegraph", "--function", "--output", target),
+            # Stopped for each sample, threads that wait would be seen at work whenever they were just let go.
+            *("--rate", str(RATE_HZ), "--nonblocking"),
+            *("--format", "flamegraph", "--function", "--output", target),
         ],
         capture_output=True,
         text=True,

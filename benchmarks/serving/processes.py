@@ -57,11 +57,11 @@ class Server:
     def cpu_seconds(self) -> float:
         """Return user and system time of all processes so far, those that ended included."""
         times = [process.cpu_times() for process in self.tree()]
-        return sum(t.user + t.system + t.children_user + t.children_system for t in times)
+        return float(sum(t.user + t.system + t.children_user + t.children_system for t in times))
 
     def memory_mb(self) -> float:
         """Return the proportional set size: pages that processes share are counted once, parted among them."""
-        return sum(process.memory_full_info().pss for process in self.tree()) / 2**20
+        return float(sum(process.memory_full_info().pss for process in self.tree()) / 2**20)
 
     def require_running(self) -> None:
         """Raise ServerError with the end of its log when the server has ended."""
@@ -93,7 +93,7 @@ def running(command: Command, port: int, log: Path) -> Iterator[Server]:
         process = subprocess.Popen(  # noqa: S603 - our own commands
             [str(argument) for argument in command.arguments],
             cwd=command.directory,
-            env=inherited | ONE_THREAD | {"TMPDIR": str(command.directory)} | command.environment,
+            env={**inherited, **ONE_THREAD, "TMPDIR": str(command.directory), **command.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

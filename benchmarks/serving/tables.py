@@ -88,9 +88,9 @@ def all_targets(result: Result) -> str:
     """Return the issue's targets, reached or missed, for both ways of deciding."""
     both = {name: found for name in OURS if (found := targets(result["rivals"], name))}
     lines = []
-    for found in zip(*both.values(), strict=True):
-        limit = f"{'at least' if found[0].at_least else 'at most'} {found[0].limit:g}"
-        lines.append([found[0].what, limit, *(told(target) for target in found)])
+    for same in zip(*both.values(), strict=True):
+        limit = f"{'at least' if same[0].at_least else 'at most'} {same[0].limit:g}"
+        lines.append([same[0].what, limit, *(told(target) for target in same)])
     return _table(["target", "", *(ours.replace("_", " ") for ours in both)], lines)
 
 
