@@ -92,7 +92,7 @@ class Decision(Answer):
     fallback: Annotated[bool, told("true when the challenger failed in its own arm", False)]
     policy_version: PolicyVersion
     feature_set: FeatureSet
-    scorer_version: Annotated[str, told("version of the scoring code", "1")]
+    scorer_version: Annotated[str, told("version of the scoring code", "2")]
     features_from: Annotated[
         Source, told("facts of the request, cached features, or features of the stored facts", "request")
     ]

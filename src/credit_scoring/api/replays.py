@@ -31,13 +31,13 @@ class Replay(Answer):
     exact: Annotated[
         bool,
         told(
-            "true: compared bit for bit. False: the record is of another scorer version, so probabilities "
-            "may differ by 1e-6 and points by 1",
+            "true: compared bit for bit, under the scorer version on record. False: the service does not have that "
+            "version, so probabilities may differ by 1e-6 and points by 1",
             True,
         ),
     ]
     scorer_version: Annotated[str, told("the version that decided", "1")]
-    present_scorer_version: Annotated[str, told("the version that computed again", "1")]
+    present_scorer_version: Annotated[str, told("the version that decides now", "2")]
     link_valid: Annotated[bool, told("whether the record fits its hash and the record before it", True)]
     checked: Annotated[tuple[str, ...], told("what was computed again and compared", ["as_of", "points"])]
     not_checked: Annotated[tuple[NotReplayed, ...], Field(description="what was not, and why")]
