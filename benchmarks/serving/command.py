@@ -1,6 +1,7 @@
 """The command line: measure and keep, write the tables anew, draw the flame graph."""
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from serving.sections import Bench
 
 HOME = PROJECT / "build/bench"
+LAST = HOME / "last.json"
 LEAST_ROUNDS = 5
 """Fewer give no spread worth keeping."""
 
@@ -101,7 +103,10 @@ def _run(bench: "Bench", about: Mapping[str, Any], only: Sequence[str], given: a
     from serving.sections import ALL  # noqa: PLC0415
     from serving.tables import as_text, write_tables  # noqa: PLC0415
 
-    result = {**about, **bench.told, **{section: bench.measured(section) for section in only}}
+    result = {**about, **bench.told}
+    for section in only:
+        result[section] = bench.measured(section)
+        LAST.write_text(json.dumps(result, indent=1), encoding="utf-8")  # what fails later takes this not away
     everything = set(only) == set(ALL) and given.rounds >= LEAST_ROUNDS and not given.bento
     name = given.keep or ("serving" if everything else None)
     print(as_text(result))

@@ -26,7 +26,8 @@ class Variant:
     """A server and one kind of request to it.
 
     Variants of the same ``server`` share its process. ``filled`` is the database of the service, None for peers;
-    ``features_from`` is what its answers say; ``workers`` above one are never pinned.
+    ``features_from`` is what its answers say. With several workers, ``passes`` over
+    all lines have each worker's cache know nearly all applicants.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Variant:
     filled: Filled | None = None
     features_from: str = ""
     pinned: bool = True
+    passes: int = 1
 
 
 @dataclass
