@@ -18,8 +18,13 @@ def time_faults(tables: Mapping[str, Sequence[Json]], at: Place = (), *, latest:
         at: Where the tables stand in the body.
         latest: The present moment, None where later rows are allowed.
     """
-    rows = (((*at, table, place), row) for table, given in tables.items() for place, row in enumerate(given))
-    return [fault for place, row in rows for fault in _faults(row, place, latest)]
+    return [
+        fault
+        for table, rows in tables.items()
+        for place, row in enumerate(rows)
+        if latest is not None or "known_at" in row
+        for fault in _faults(row, (*at, table, place), latest)
+    ]
 
 
 def _faults(row: Json, place: Place, latest: datetime | None) -> Iterator[Fault]:

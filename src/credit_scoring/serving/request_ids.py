@@ -1,7 +1,7 @@
 """A request's id: the caller's if it is sane, else a new one; on every response and in every record."""
 
 import re
-from uuid import uuid4
+from secrets import token_hex
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +30,7 @@ class RequestIds:
         if _STATE in state:
             await self._app(scope, receive, send)
             return
-        request_id = state[_STATE] = _given(scope) or uuid4().hex
+        request_id = state[_STATE] = _given(scope) or token_hex(16)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -91,7 +91,7 @@ def sent_application(body: BaseModel, received: Json, sender: Sender) -> Applica
         RefusedBodyError: If events were known before they occurred.
     """
     application = to_application(body, received, sender)
-    if faults := time_faults(dict(body)["events"] or {}, ("events",)):
+    if faults := time_faults(body.__dict__["events"] or {}, ("events",)):
         raise invalid(faults)
     return application
 
@@ -102,7 +102,7 @@ def to_application(body: BaseModel, received: Json, sender: Sender) -> Applicati
     Raises:
         InvalidApplicationError: If events came without the application's fields.
     """
-    content: dict[str, Any] = dict(body)
+    content: dict[str, Any] = body.__dict__
     fields, events = content["application"], content["events"]
     if fields is None and events is not None:
         raise InvalidApplicationError(
