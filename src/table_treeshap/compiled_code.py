@@ -224,7 +224,7 @@ def _write(path: Path, data: bytes) -> None:
 def _compiled_elsewhere(level: str) -> bytes:
     """Have another process compile; this one would keep the compiler's memory."""
     paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    told = subprocess.run(
+    told = subprocess.run(  # noqa: S603 - this very package
         [sys.executable, "-P", "-m", "table_treeshap.compilation", level],
         capture_output=True,
         check=False,

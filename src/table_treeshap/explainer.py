@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from table_treeshap import compiled_code
-from table_treeshap.kernels import BANKS
+from table_treeshap.kernels import BANKS, FEWEST_TILED, TILE
 from table_treeshap.tables import Tables, choose_blocks, tabulate
 from table_treeshap.trees import Forest
 from table_treeshap.xgboost_model import read_model
@@ -47,8 +48,8 @@ class TreeExplainer:
         sizes = (forest.trees, len(forest.levels), forest.width, forest.base_margin)
         self._margin_arguments = (*sizes, *(array.ctypes.data for array in arrays))
         if tables is not None:
+            self._blocks = tables.blocks
             self._table_arguments = tuple(a.ctypes.data for a in (tables.layout, tables.thresholds, tables.values))
-            self._state_places = -(-tables.blocks * 2 // 8)  # 16 bits per block, in places of 64
 
     @classmethod
     def of(cls, model: bytes, memory_budget: int = DEFAULT_MEMORY_BUDGET) -> "TreeExplainer":
@@ -119,11 +120,12 @@ class TreeExplainer:
 
     def _contributions_of(self, columns: Matrix, found: Floats) -> None:
         called = self._kernels.held if len(columns) <= FEW_ROWS else self._kernels.released
-        scratch = np.empty(BANKS * self.width + self._state_places)
-        sums = scratch.ctypes.data
-        state = sums + BANKS * self.width * 8
+        tiled = len(columns) >= FEWEST_TILED
+        sums = self.width * ((BANKS + 1) * TILE if tiled else BANKS)
+        scratch = np.empty(sums + (TILE if tiled else self._blocks))
+        at = scratch.ctypes.data
         called["contributions"](
-            *self._table_arguments, columns.ctypes.data, len(columns), found.ctypes.data, state, sums
+            *self._table_arguments, columns.ctypes.data, len(columns), found.ctypes.data, at + sums * 8, at
         )
 
     @cached_property
@@ -151,5 +153,5 @@ def _split(of: Callable[[Matrix, Floats], None], columns: Matrix, found: Floats,
         return
     bounds = [len(columns) * part // parts for part in range(parts + 1)]
     with ThreadPoolExecutor(parts, thread_name_prefix="table-treeshap") as pool:
-        for done in [pool.submit(of, columns[a:b], found[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]:
+        for done in [pool.submit(of, columns[a:b], found[a:b]) for a, b in pairwise(bounds)]:
             done.result()

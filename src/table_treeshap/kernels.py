@@ -1,26 +1,42 @@
-"""The loops, written for numba's pointers: no allocation, no exception, no call, no import.
+"""The loops, written for numba's pointers: no allocation, no exception, no import.
 
 They are plain functions here, compiled ahead by ``compilation`` and called through ``compiled_code``. Where a pointer
 is expected, an array of one dimension works as well, so that tests can run them uncompiled. Additions keep one fixed
-order per row, whatever surrounds the row.
+order per row, whatever surrounds the row: a column's contribution is the sum of four sums, the ``k``-th of them over
+blocks ``k``, ``k + 4``, ``k + 8``, ... as they come; so that an addition need not wait for the one before it.
 """
 
 from typing import Any
 
 SIGNATURES = {
     "margins": "i64 i64 i64 f64 i32* i32* f32* u8* f64* f32* i64 f64* i32*",
-    "contributions": "i32* f32* f64* f32* i64 f64* u16* f64*",
+    "contributions": "i32* f32* f64* f32* i64 f64* i32* f64*",
     "describe_blocks": "i64 i32* i32* i32* i32* i32* i32* i32*",
     "fill_tables": "i64 i32* i32* i32* i64* i32* i32* i32* i32* f64* f64* f64* f64* f64*",
 }
 """Arguments of each kernel; a star is a pointer."""
+HELPERS = (
+    "_explain_row", "_set_state", "_reached", "_explain_tile", "_set_states", "_leaf_columns", "_weigh", "_multiply",
+    "_share_out",
+)  # fmt: skip
+"""Functions that the kernels call, each after those that it calls itself."""
 
 MOST_BITS = 16
-"""Decisions a block may depend on; its number must fit 16 bits."""
+"""Decisions a block may depend on; a table has two rows for each more."""
 BANKS = 4
-"""Accumulators per column; an addition need not wait for the one before it."""
+"""Sums per column."""
+TILE = 128
+"""Rows that are taken through a block together, so that its table is read from memory once for all of them."""
+FEWEST_TILED = 16
+"""Fewer rows go through all blocks one by one."""
 HEADER = 16
-"""Numbers at the beginning of the layout."""
+"""Numbers at the beginning of the layout: ``WIDTH`` columns, ``BLOCKS``, ``GROUPS``, then where each part begins."""
+WIDTH, BLOCKS, GROUPS = 0, 1, 2
+STARTS, MIDDLES, EVENT_BLOCK, EVENT_BIT = 3, 4, 5, 6
+MISSING_STARTS, MISSING_BLOCK, MISSING_BIT, MIDDLE_STATE = 7, 8, 9, 10
+GROUP, SLOTS, BIT_COLUMN, BIT_MISSING = 11, 12, 13, 14
+BIT_THRESHOLD = 15
+"""Where the blocks' own thresholds begin, behind those of the events."""
 
 
 def margins(
@@ -51,61 +67,144 @@ def margins(
 def contributions(
     layout: Any, thresholds: Any, tables: Any, columns: Any, rows: int, found: Any, state: Any, sums: Any
 ) -> None:
-    """Write ``(rows, width)`` contributions to ``found``; ``state`` and ``sums`` are scratch.
+    """Write ``(rows, width)`` contributions to ``found``.
 
-    ``state`` holds per block the decisions that it depends on, one bit each. It starts from those of a row in the
-    middle of all thresholds, and each column flips the bits of the thresholds between the middle and its value.
+    Scratch: ``state`` has a place per block or ``TILE``, ``sums`` has ``BANKS`` per column, and for ``FEWEST_TILED``
+    rows or more as many times ``TILE``.
     """
-    width = layout[0]
-    blocks = layout[1]
-    groups = layout[2]
-    starts = layout[3]
-    middles = layout[4]
-    event_block = layout[5]
-    event_bit = layout[6]
-    missing_starts = layout[7]
-    missing_block = layout[8]
-    missing_bit = layout[9]
-    middle_state = layout[10]
-    group = layout[11]
-    slots = layout[12]
-    for row in range(rows):
-        for block in range(blocks):
-            state[block] = layout[middle_state + block]
-        for k in range(4 * width):
-            sums[k] = 0.0
+    width = layout[WIDTH]
+    if rows < FEWEST_TILED:
+        for row in range(rows):
+            _explain_row(layout, thresholds, tables, columns, row * width, found, state, sums)
+    else:
+        for row in range(0, rows, TILE):
+            many = min(TILE, rows - row)
+            _explain_tile(layout, thresholds, tables, columns, row * width, many, found, state, sums)
+
+
+def _explain_row(
+    layout: Any, thresholds: Any, tables: Any, columns: Any, at: int, found: Any, state: Any, sums: Any
+) -> None:
+    """Explain the row that begins at ``columns[at]``."""
+    width = layout[WIDTH]
+    groups = layout[GROUPS]
+    _set_state(layout, thresholds, columns, at, state)
+    for k in range(BANKS * width):
+        sums[k] = 0.0
+    slot = layout[SLOTS]
+    group = layout[GROUP]
+    for number in range(groups):
+        first = layout[group + 4 * number]
+        used = layout[group + 4 * number + 2]
+        bits = layout[group + 4 * number + 3]
+        table = layout[group + 4 * groups + number]
+        for block in range(first, layout[group + 4 * number + 1]):
+            entry = table + (((block - first) << bits) + state[block]) * used
+            bank = (block & 3) * width
+            for k in range(used):
+                sums[bank + layout[slot + k]] += tables[entry + k]
+            slot += used
+    for column in range(width):
+        first_two = sums[column] + sums[width + column]
+        found[at + column] = first_two + (sums[2 * width + column] + sums[3 * width + column])
+
+
+def _set_state(layout: Any, thresholds: Any, columns: Any, at: int, state: Any) -> None:
+    """Set each block's state: the decisions that it depends on for this row, one bit each.
+
+    It starts from the state of a row in the middle of all thresholds; each column flips the bits of the thresholds
+    between the middle and its value, or those that a missing value decides otherwise. That is a quarter of all bits
+    where values spread as thresholds do.
+    """
+    for block in range(layout[BLOCKS]):
+        state[block] = layout[layout[MIDDLE_STATE] + block]
+    for column in range(layout[WIDTH]):
+        x = columns[at + column]
+        if x != x:  # noqa: PLR0124 - NaN
+            blocks = layout[MISSING_BLOCK]
+            masks = layout[MISSING_BIT]
+            begin = layout[layout[MISSING_STARTS] + column]
+            end = layout[layout[MISSING_STARTS] + column + 1]
+        else:
+            blocks = layout[EVENT_BLOCK]
+            masks = layout[EVENT_BIT]
+            starts = layout[STARTS] + column
+            reached = _reached(thresholds, layout[starts], layout[starts + 1], x)
+            middle = layout[layout[MIDDLES] + column]
+            begin = min(reached, middle)
+            end = max(reached, middle)
+        for event in range(begin, end):
+            state[layout[blocks + event]] ^= layout[masks + event]
+
+
+def _reached(thresholds: Any, low: int, end: int, x: float) -> int:
+    """Return the place behind the last of the rising thresholds that ``x`` reaches."""
+    size = end - low
+    while size > 0:
+        half = size >> 1
+        above = int(thresholds[low + half] <= x)
+        low += above * (half + 1)
+        size = above * (size - half - 1) + (1 - above) * half
+    return low
+
+
+def _explain_tile(
+    layout: Any, thresholds: Any, tables: Any, columns: Any, at: int, many: int, found: Any, state: Any, sums: Any
+) -> None:
+    """Explain ``many`` rows from ``columns[at]`` on.
+
+    ``sums`` holds, per bank and column, the rows side by side; behind them, the tile's values in the same way.
+    """
+    width = layout[WIDTH]
+    groups = layout[GROUPS]
+    values = BANKS * width * TILE
+    for column in range(width):
+        for row in range(many):
+            sums[values + column * TILE + row] = columns[at + row * width + column]
+    for k in range(BANKS * width * TILE):
+        sums[k] = 0.0
+    slot = layout[SLOTS]
+    bit = 0
+    group = layout[GROUP]
+    for number in range(groups):
+        first = layout[group + 4 * number]
+        used = layout[group + 4 * number + 2]
+        bits = layout[group + 4 * number + 3]
+        table = layout[group + 4 * groups + number]
+        for block in range(first, layout[group + 4 * number + 1]):
+            _set_states(layout, thresholds, sums, values, many, bit, bits, used, state)
+            entry = table + ((block - first) << bits) * used
+            bank = (block & 3) * width
+            for k in range(used):
+                into = (bank + layout[slot + k]) * TILE
+                for row in range(many):
+                    sums[into + row] += tables[entry + k + state[row]]
+            slot += used
+            bit += bits
+    for row in range(many):
         for column in range(width):
-            x = columns[row * width + column]
-            if x != x:  # noqa: PLR0124 - NaN
-                for event in range(layout[missing_starts + column], layout[missing_starts + column + 1]):
-                    state[layout[missing_block + event]] ^= layout[missing_bit + event]
-            else:
-                low = layout[starts + column]
-                size = layout[starts + column + 1] - low
-                while size > 0:
-                    half = size >> 1
-                    above = int(thresholds[low + half] <= x)
-                    low += above * (half + 1)
-                    size = above * (size - half - 1) + (1 - above) * half
-                middle = layout[middles + column]
-                for event in range(min(low, middle), max(low, middle)):
-                    state[layout[event_block + event]] ^= layout[event_bit + event]
-        slot = slots
-        for number in range(groups):
-            first = layout[group + 4 * number]
-            last = layout[group + 4 * number + 1]
-            used = layout[group + 4 * number + 2]
-            bits = layout[group + 4 * number + 3]
-            table = layout[group + 4 * groups + number]
-            for block in range(first, last):
-                entry = table + (((block - first) << bits) + state[block]) * used
-                bank = (block & 3) * width
-                for k in range(used):
-                    sums[bank + layout[slot + k]] += tables[entry + k]
-                slot += used
-        for column in range(width):
-            first_two = sums[column] + sums[width + column]
-            found[row * width + column] = first_two + (sums[2 * width + column] + sums[3 * width + column])
+            one = column * TILE + row
+            first_two = sums[one] + sums[one + width * TILE]
+            last_two = sums[one + 2 * width * TILE] + sums[one + 3 * width * TILE]
+            found[at + row * width + column] = first_two + last_two
+
+
+def _set_states(
+    layout: Any, thresholds: Any, tile: Any, at: int, many: int, bit: int, bits: int, used: int, state: Any
+) -> None:
+    """Set one block's state for ``many`` rows of a tile, as the place of its row in the table."""
+    for row in range(many):
+        state[row] = 0
+    for k in range(bits):
+        threshold = thresholds[layout[BIT_THRESHOLD] + bit + k]
+        place = at + layout[layout[BIT_COLUMN] + bit + k] * TILE
+        weight = used << k
+        if layout[layout[BIT_MISSING] + bit + k] != 0:
+            for row in range(many):
+                state[row] += int(not tile[place + row] < threshold) * weight  # a missing value too
+        else:
+            for row in range(many):
+                state[row] += int(tile[place + row] >= threshold) * weight
 
 
 def describe_blocks(
@@ -117,7 +216,7 @@ def describe_blocks(
     ``sizes`` gets two numbers per block, how many of each.
     """
     for block in range(blocks):
-        place = block * 16
+        place = block * MOST_BITS
         bits = 0
         node = parent[roots[block]]
         while node >= 0:
@@ -156,92 +255,121 @@ def fill_tables(
 
     ``tables[offsets[block] + state * used + k]`` is what the block contributes to its ``k``-th column when the bits of
     ``state`` say which of its nodes send a row to the right. ``quadrature`` holds, for up to 16 columns, eight places
-    and eight weights each (see ``tables``). ``scratch`` has ``19 * 2**m + 64`` places for ``m`` columns of one leaf.
+    and eight weights each (see ``tables``). ``scratch`` has ``(m + 2) * 2**m + 64`` places, ``m`` the most columns of
+    a block.
     """
     for block in range(blocks):
-        place = block * 16
+        place = block * MOST_BITS
         bits = sizes[2 * block]
         columns = sizes[2 * block + 1]
         root = roots[block]
-        depth = 0
+        own = 0  # where the block's own inner nodes begin
         node = parent[root]
         while node >= 0:
-            depth += 1
+            own += 1
             node = parent[node]
-        turns = 1
-        if child[root] != root:
-            turns = 2 * (bits - depth)
-        for turn in range(turns):
+        leaves = 1 if child[root] == root else 2 * (bits - own)
+        for number in range(leaves):
             leaf = root
             if child[root] != root:
-                leaf = child[nodes[place + depth + (turn >> 1)]] + (turn & 1)
-                if child[leaf] != leaf:
-                    continue
-            # The leaf's columns: scratch[0:16] what covers say of them, [16:32] the bits and [32:48] their wanted state,
-            # [48:64] the place in the table's row.
-            m = 0
-            below = leaf
-            node = parent[leaf]
-            while node >= 0:
-                bit = 0
-                while nodes[place + bit] != node:
-                    bit += 1
-                spot = 0
-                while used[place + spot] != feature[node]:
-                    spot += 1
-                slot = 0
-                while slot < m and scratch[48 + slot] != spot:
-                    slot += 1
-                if slot == m:
-                    scratch[slot] = 1.0
-                    scratch[16 + slot] = 0.0
-                    scratch[32 + slot] = 0.0
-                    scratch[48 + slot] = spot
-                    m += 1
-                scratch[slot] *= share[below]
-                scratch[16 + slot] += 1 << bit
-                if below != child[node]:
-                    scratch[32 + slot] += 1 << bit
-                below = node
-                node = parent[node]
-            subsets = 1 << m
-            weighed = 64  # of each subset: the integral that stands for the sum over its subsets
-            product = weighed + subsets  # of each subset: the product of what covers say
-            shapley = product + subsets
-            for subset in range(subsets):
-                scratch[weighed + subset] = 0.0
-            for point in range((m + 1) >> 1):
-                t = quadrature[m * 16 + point]
-                powers = quadrature[m * 16 + 8 + point]
-                for _ in range(m - 1):
-                    powers *= 1.0 - t
-                scratch[product] = powers
-                scratch[weighed] += powers
-                top = 1
-                for slot in range(m):
-                    factor = t / (1.0 - t) + scratch[slot]
-                    for subset in range(top):
-                        scratch[product + top + subset] = scratch[product + subset] * factor
-                        scratch[weighed + top + subset] += scratch[product + top + subset]
-                    top *= 2
-            scratch[product] = 1.0
-            top = 1
-            for slot in range(m):
-                for subset in range(top):
-                    scratch[product + top + subset] = scratch[product + subset] * scratch[slot]
-                top *= 2
-            for subset in range(subsets):
-                outside = value[leaf] * scratch[product + subsets - 1 - subset]
-                for slot in range(m):
-                    if (subset >> slot) & 1:
-                        gain = (1.0 - scratch[slot]) * scratch[weighed + (subset ^ (1 << slot))]
-                        scratch[shapley + subset * m + slot] = outside * gain
-                    else:
-                        scratch[shapley + subset * m + slot] = -outside * scratch[weighed + subset]
-            for state in range(1 << bits):
-                subset = 0
-                for slot in range(m):
-                    subset |= int((state & int(scratch[16 + slot])) == int(scratch[32 + slot])) << slot
-                entry = offsets[block] + state * columns
-                for slot in range(m):
-                    tables[entry + int(scratch[48 + slot])] += scratch[shapley + subset * m + slot]
+                leaf = child[nodes[place + own + (number >> 1)]] + (number & 1)
+            if child[leaf] == leaf:
+                m = _leaf_columns(leaf, place, nodes, used, child, parent, feature, share, scratch)
+                _weigh(m, quadrature, scratch)
+                _multiply(m, scratch)
+                _share_out(m, value[leaf], 1 << bits, columns, offsets[block], scratch, tables)
+
+
+def _leaf_columns(
+    leaf: int, place: int, nodes: Any, used: Any, child: Any, parent: Any, feature: Any, share: Any, scratch: Any
+) -> int:
+    """Return how many columns decide about a leaf.
+
+    Per column, scratch gets: at 0, the part of the rows that reach the leaf where the column decides, as covers say;
+    at 16, the bits of its nodes; at 32, what these are on the way to the leaf; at 48, its place in the table's row.
+    """
+    m = 0
+    below = leaf
+    node = parent[leaf]
+    while node >= 0:
+        bit = 0
+        while nodes[place + bit] != node:
+            bit += 1
+        spot = 0
+        while used[place + spot] != feature[node]:
+            spot += 1
+        slot = 0
+        while slot < m and scratch[48 + slot] != spot:
+            slot += 1
+        if slot == m:
+            scratch[slot] = 1.0
+            scratch[16 + slot] = 0.0
+            scratch[32 + slot] = 0.0
+            scratch[48 + slot] = spot
+            m += 1
+        scratch[slot] *= share[below]
+        scratch[16 + slot] += 1 << bit
+        if below != child[node]:
+            scratch[32 + slot] += 1 << bit
+        below = node
+        node = parent[node]
+    return m
+
+
+def _weigh(m: int, quadrature: Any, scratch: Any) -> None:
+    """Put the weight of each set of columns to scratch from 64 on: the integral that the package's docstring derives.
+
+    The products of a quadrature point lie behind the weights.
+    """
+    subsets = 1 << m
+    for subset in range(subsets):
+        scratch[64 + subset] = 0.0
+    products = 64 + subsets
+    for point in range((m + 1) >> 1):
+        t = quadrature[m * 16 + point]
+        empty = quadrature[m * 16 + 8 + point]
+        for _ in range(m - 1):
+            empty *= 1.0 - t
+        scratch[products] = empty
+        scratch[64] += empty
+        top = 1
+        for slot in range(m):
+            factor = t / (1.0 - t) + scratch[slot]
+            for subset in range(top):
+                scratch[products + top + subset] = scratch[products + subset] * factor
+                scratch[64 + top + subset] += scratch[products + top + subset]
+            top *= 2
+
+
+def _multiply(m: int, scratch: Any) -> None:
+    """Put the product of each set's parts behind the weights."""
+    products = 64 + (1 << m)
+    scratch[products] = 1.0
+    top = 1
+    for slot in range(m):
+        for subset in range(top):
+            scratch[products + top + subset] = scratch[products + subset] * scratch[slot]
+        top *= 2
+
+
+def _share_out(m: int, value: float, states: int, columns: int, offset: int, scratch: Any, tables: Any) -> None:
+    """Add a leaf's Shapley values to all rows of its block's table.
+
+    They depend on the set of columns that send a row towards the leaf; each state stands for one such set.
+    """
+    subsets = 1 << m
+    shapley = 64 + 2 * subsets
+    for subset in range(subsets):
+        outside = value * scratch[64 + subsets + (subsets - 1 - subset)]
+        for slot in range(m):
+            if (subset >> slot) & 1:
+                gain = (1.0 - scratch[slot]) * scratch[64 + (subset ^ (1 << slot))]
+                scratch[shapley + subset * m + slot] = outside * gain
+            else:
+                scratch[shapley + subset * m + slot] = -outside * scratch[64 + subset]
+    for state in range(states):
+        subset = 0
+        for slot in range(m):
+            subset |= int((state & int(scratch[16 + slot])) == int(scratch[32 + slot])) << slot
+        for slot in range(m):
+            tables[offset + state * columns + int(scratch[48 + slot])] += scratch[shapley + subset * m + slot]

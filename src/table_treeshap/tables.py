@@ -73,7 +73,8 @@ def choose_blocks(forest: Forest, kernels: Kernels, memory_budget: int) -> Block
 def tabulate(forest: Forest, blocks: Blocks, kernels: Kernels) -> Tables:
     """Return the filled tables with all that a row needs to find its way through them."""
     offsets = np.concatenate([[0], np.cumsum(blocks.entries)]).astype(np.int64)
-    values = np.zeros(max(int(offsets[-1]), 1))
+    values = np.empty(max(int(offsets[-1]), 1))  # NumPy asks for large pages here, and not for zeros
+    values.fill(0)
     largest = int(blocks.used.max(initial=0))
     scratch = np.empty((largest + 2) * 2**largest + 64)
     sizes = np.ascontiguousarray(np.column_stack([blocks.bits, blocks.used]).ravel(), dtype=np.int32)
@@ -121,6 +122,7 @@ def _layout(forest: Forest, blocks: Blocks, offsets: npt.NDArray[np.int64]) -> t
     bit = np.arange(len(block)) - np.repeat(np.cumsum(blocks.bits) - blocks.bits, blocks.bits)
     node = blocks.nodes[block, bit]
     column, threshold = forest.feature[node], forest.threshold[node]
+    by_block = [column, forest.default_left[node] == 0]
     order = np.lexsort((bit, block, threshold, column))
     block, mask, node, column = block[order], 1 << bit[order], node[order], column[order]
     counts = np.bincount(column, minlength=forest.width)
@@ -133,12 +135,13 @@ def _layout(forest: Forest, blocks: Blocks, offsets: npt.NDArray[np.int64]) -> t
     group, group_tables = _groups(blocks, offsets)
     used = np.arange(MOST_BITS) < blocks.used[:, None]
     parts = [starts, middles, block, mask, missing, block[flipped], mask[flipped], middle_state]
-    parts += [np.concatenate([group.ravel(), group_tables]), blocks.columns[used]]
+    parts += [np.concatenate([group.ravel(), group_tables]), blocks.columns[used], *by_block]
     places = HEADER + np.cumsum([0, *map(len, parts)])
     header = np.zeros(HEADER)
     header[:3] = forest.width, len(blocks.roots), len(group)
-    header[3 : 3 + len(parts)] = places[:-1]
-    return np.concatenate([header, *parts]).astype(np.int32), forest.threshold[node].astype(np.float32)
+    header[3 : 4 + len(parts)] = *places[:-1], len(block)
+    thresholds = np.concatenate([forest.threshold[node], threshold])
+    return np.concatenate([header, *parts]).astype(np.int32), thresholds.astype(np.float32)
 
 
 def _groups(blocks: Blocks, offsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

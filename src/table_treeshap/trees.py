@@ -45,7 +45,7 @@ class Forest:
     @cached_property
     def is_leaf(self) -> npt.NDArray[np.bool_]:
         """Whether a node is a leaf."""
-        return self.child == np.arange(self.nodes)
+        return np.equal(self.child, np.arange(self.nodes))
 
     @cached_property
     def depth(self) -> Ints:
@@ -119,7 +119,10 @@ class Forest:
 
 def _level_order(raw: RawTrees) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[slice, ...]]:
     """Return the nodes level by level, each one's parent as a place in that order, and where each level lies."""
-    orders, parents, levels, placed = [], [], [], 0
+    orders: list[npt.NDArray[np.int64]] = []
+    parents: list[npt.NDArray[np.int64]] = []
+    levels: list[slice] = []
+    placed = 0
     nodes, above = raw.roots, np.full(len(raw.roots), -1, dtype=np.int64)
     while len(nodes):
         if len(levels) > MOST_LEVELS:

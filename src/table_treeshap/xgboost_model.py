@@ -135,7 +135,7 @@ def _raw_tree(tree: Mapping[str, Any], width: int) -> list[npt.NDArray[Any]]:
     whole = ("left_children", "right_children", "split_indices", "default_left")
     left, right, feature, default_left = (np.asarray(tree[name]).astype(np.int64) for name in whole)
     threshold, cover = (np.asarray(tree[name]).astype(np.float32) for name in ("split_conditions", "sum_hessian"))
-    found = [left, right, feature, threshold, default_left, cover]
+    found: list[npt.NDArray[Any]] = [left, right, feature, threshold, default_left, cover]
     size = len(left)
     if not size or any(column.shape != (size,) for column in found):
         raise UnsupportedModelError("A tree's columns differ in length; the file is damaged. Save the model again.")
