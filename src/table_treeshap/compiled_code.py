@@ -159,14 +159,11 @@ def compiled_files(folder: Path = SHIPPED) -> list[Path]:
         CompilationError: If numba is missing or fails.
         OSError: If the folder cannot be written.
     """
-    found = []
-    for level in levels():
-        target = folder / file_name(level)
+    targets = [folder / file_name(level) for level in levels()]
+    for level, target in zip(levels(), targets, strict=True):
         if _read(target, level) is None:
-            _LOG.info("Compiling the kernels of table TreeSHAP for %s.", level)
-            _write(target, _compiled_elsewhere(level))
-        found.append(target)
-    return found
+            _write(target, _from_places(level) or _compiled_elsewhere(level))
+    return targets
 
 
 _LOCK = threading.Lock()
@@ -187,29 +184,39 @@ def kernels() -> Kernels:
 
 def _load() -> Kernels:
     level = best_level()
-    for place in places():
-        compiled = _read(place / file_name(level), level)
-        if compiled is not None:
-            return _linked(compiled, level, compiled_now=False)
-    _LOG.info("No compiled kernels for %s were found; compiling them takes some seconds.", level)
-    data = _compiled_elsewhere(level)
+    data = _from_places(level)
+    compiled_now = data is None
+    if data is None:
+        data = _compiled_elsewhere(level)
+        _keep(file_name(level), data)
+    return _linked(unpacked(data, level), level, compiled_now=compiled_now)
+
+
+def _from_places(level: str) -> bytes | None:
+    return next(filter(None, (_read(place / file_name(level), level) for place in places())), None)
+
+
+def _keep(name: str, data: bytes) -> None:
     for place in places():
         try:
-            _write(place / file_name(level), data)
+            _write(place / name, data)
         except OSError:
             continue
-        break
-    return _linked(unpacked(data, level), level, compiled_now=True)
+        return
+    _LOG.warning("No folder for compiled code can be written: every start of this program will compile it again.")
 
 
-def _read(path: Path, level: str) -> list[CompiledKernel] | None:
+def _read(path: Path, level: str) -> bytes | None:
+    """Return a file's contents, or None if it is absent or of no use."""
     try:
-        return unpacked(path.read_bytes(), level)
+        data = path.read_bytes()
+        unpacked(data, level)
     except OSError:
         return None
     except ValueError as exc:
-        _LOG.info("The compiled kernels in '%s' are of no use: %s.", path, exc)
+        _LOG.info("The compiled code in '%s' is of no use: %s.", path, exc)
         return None
+    return data
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -223,17 +230,21 @@ def _write(path: Path, data: bytes) -> None:
 
 def _compiled_elsewhere(level: str) -> bytes:
     """Have another process compile; this one would keep the compiler's memory."""
+    _LOG.info("Compiling table TreeSHAP for %s, which takes some seconds.", level)
     paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    told = subprocess.run(  # noqa: S603 - this very package
-        [sys.executable, "-P", "-m", "table_treeshap.compilation", level],
-        capture_output=True,
-        check=False,
-        timeout=COMPILING_MAY_TAKE_S,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-    )
+    try:
+        told = subprocess.run(  # noqa: S603 - this very package
+            [sys.executable, "-P", "-m", "table_treeshap.compilation", level],
+            capture_output=True,
+            check=False,
+            timeout=COMPILING_MAY_TAKE_S,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise CompilationError(f"Table TreeSHAP's kernels could not be compiled: {exc}.") from exc
     if told.returncode:
         reason = told.stderr.decode(errors="replace").strip().rpartition("\n")[2][-500:]
-        raise CompilationError(f"numba could not compile the kernels of table TreeSHAP: {reason}")
+        raise CompilationError(f"Table TreeSHAP's kernels could not be compiled: {reason}. Is numba installed?")
     return told.stdout
 
 

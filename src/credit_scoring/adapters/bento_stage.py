@@ -9,6 +9,9 @@ MANIFEST = "package.json"
 STAGE = Path("build/bento")
 """Where the package is staged, below the project when building and below the Bento's sources when serving."""
 
+COMPILED = Path("src/table_treeshap/build")
+"""Where table TreeSHAP looks first for its machine code, below the project and below the Bento's sources."""
+
 
 def tag_file(bento_name: str) -> Path:
     """Return the file that names the Bento of a name built last from this project; others may build more of it."""
