@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,15 @@ class Served:
         lines = self.get("/metrics").text.splitlines()
         found = [line for line in lines if line.startswith("credit_http_requests_total{") and f'"{route}"' in line]
         return sum(float(line.rpartition(" ")[2]) for line in found)
+
+    def opened(self) -> int:
+        """How many workers there were until now."""
+        return self.log.read_text().count("Service %s initialized")
+
+    def held(self) -> list[int]:
+        """How many connections each worker holds."""
+        found = [worker.net_connections("tcp") for worker in self.workers()]
+        return [sum(one.status == "ESTABLISHED" and one.laddr.port == self.port for one in of) for of in found]
 
     def lines(self) -> list[dict[str, Any]]:
         """Access lines of all workers."""
@@ -137,7 +146,7 @@ def serving(checkout: Path, workers: int) -> Iterator[Served]:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             await_ready(client, process, log)
-        assert eventually(lambda: log.read_text().count("Service %s initialized") >= workers)
+        assert eventually(lambda: served.opened() >= workers)
         started = served.workers()
         yield served
     finally:
@@ -180,6 +189,22 @@ def test_any_worker_tells_the_metrics_of_all_also_of_one_that_was_killed(served)
     assert served.counted("/livez") == 30
     served.get("/livez")
     assert eventually(lambda: served.counted("/livez") == 31)
+
+
+def test_workers_hold_an_even_share_of_connections_also_one_in_the_place_of_another(served):
+    def are_shared() -> bool:
+        assert eventually(lambda: served.held() == [0, 0])
+        with ExitStack() as opened:
+            for _ in range(16):
+                opened.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+            return eventually(lambda: served.held() == [8, 8], within_s=2)
+
+    # More than once, because a worker may still be opening, or a busy machine may keep one silent for too long.
+    assert eventually(are_shared)
+    opened = served.opened()
+    served.workers()[0].kill()
+    assert eventually(lambda: served.opened() > opened, within_s=60)
+    assert eventually(are_shared)
 
 
 def test_made_up_paths_make_no_labels(served):

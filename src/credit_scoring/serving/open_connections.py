@@ -3,7 +3,7 @@
 import mmap
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 SILENT_S = 0.5
@@ -66,15 +66,18 @@ class OpenConnections:
         return [count for number, (seen_at, count) in seen if seen_at > since and number != self._number]
 
 
-def own_share(own: int, siblings: Iterable[int], waiting: int) -> int:
+def own_share(own: int, siblings: Sequence[int], waiting: int) -> int:
     """Return how many of the ``waiting`` connections a worker takes that holds ``own``.
 
     As water fills a vessel with an uneven floor: the waiting ones raise those who hold fewest to one level, and a
-    worker takes what it lacks of it. The level is the least that has room for all; of the levels at which the k lowest
-    would hold everything, each has room, and one of them is it.
+    worker takes what it lacks of it. Water above the floor of the k lowest alone would stand at most at the mean of what
+    they hold and what waits, for every k; the level is the least of these. What is left, less than one for each, goes to
+    whoever holds fewest.
     """
     held, level = 0, own + waiting
     for lowest, count in enumerate(sorted((own, *siblings)), start=1):
         held += count
-        level = min(level, -(-(held + waiting) // lowest))  # rounded up
-    return max(0, min(waiting, level - own))
+        level = min(level, (held + waiting) // lowest)
+    if level > own:
+        return level - own
+    return 1 if waiting and own <= min(siblings, default=own) else 0
