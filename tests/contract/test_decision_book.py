@@ -10,11 +10,13 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from credit_scoring.adapters.database.decisions import DecisionRepository
+from credit_scoring.adapters.database.direct import Direct, Step
 from credit_scoring.adapters.database.engine import open_database
 from credit_scoring.adapters.database.schema import decisions
 from credit_scoring.adapters.memory_decisions import InMemoryDecisionBook
 from credit_scoring.api.decisions import DecidingModel, Decision, FeaturesUsed, GivenReason, ModelOutput
 from credit_scoring.core.chains import GENESIS, link
+from credit_scoring.core.clocks import utc_now
 from credit_scoring.core.errors import RecordsError
 from credit_scoring.core.owners import Owner
 from credit_scoring.core.records import KEY_LIFETIME, ApplicationKey, DecisionQuery, DecisionRecord, Place
@@ -173,6 +175,42 @@ def test_writers_that_decide_the_same_at_once_agree_on_one_record(engine):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(decide, range(4)))
     assert answers[0] == answers[1] == answers[2] == answers[3]
+
+
+def test_two_books_on_one_database_see_each_others_decisions_at_once(database_url):
+    engines = [open_database(database_url) for _ in range(2)]
+    one, other = (DecisionRepository(engine) for engine in engines)
+    for number in range(3):
+        kept = record(f"d-{number}", f"a-{number}", idempotency_key=f"k-{number}", decided_at=utc_now())
+        assert held(other, f"a-{number}") is None
+        one.add([kept])
+        assert held(other, f"a-{number}") == held(other, "another", f"k-{number}") == kept
+        one, other = other, one
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_server_looks_for_held_decisions_by_their_own_index_before_it_has_counted_them(request):
+    with empty_database("postgres", request) as url:
+        engine = open_database(url)
+        book, plans = DecisionRepository(engine), []
+        for turn in range(12):  # of them the first ten planned for their parameters
+            many = [record(f"d-{turn}-{number}", f"a-{turn}-{number}") for number in range(200)]
+            book.held([one.key for one in many])
+            book.add(many)
+        rows = Direct.rows
+
+        def explained(direct: Direct, step: Step) -> list[Any]:
+            plans.extend(rows(direct, Step(f"EXPLAIN {step.sql}", step.parameters)))
+            return []
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Direct, "rows", explained)
+            book.held([one.key for one in many])
+        told = "\n".join(line for (line,) in plans)
+        assert "Index Scan using one_decision_per_application" in told
+        assert "application_id" in next(line for (line,) in plans if "Index Cond" in line)
+        engine.dispose()
 
 
 def test_each_writers_records_are_chained_in_order(engine):

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from credit_scoring.adapters.database import schema
-from credit_scoring.adapters.database.engine import open_database
+from credit_scoring.adapters.database.engine import CHECKPOINT_PAGES, open_database, writing
 from credit_scoring.core.errors import RecordsError
 
 
@@ -28,6 +28,21 @@ def test_records_survive_a_crash_of_the_machine(tmp_path):
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_the_log_ahead_of_the_file_is_emptied_again_and_again(tmp_path):
+    engine = open_database(url(tmp_path))
+    log = tmp_path / "records" / "credit.db-wal"
+    with writing(engine).begin() as connection:
+        connection.execute(sa.text("CREATE TABLE filled (content BLOB)"))
+    sizes = []
+    for _ in range(60):
+        with writing(engine).begin() as connection:
+            connection.execute(sa.text("INSERT INTO filled VALUES (zeroblob(1000000))"))
+        sizes.append(log.stat().st_size)
+    assert (CHECKPOINT_PAGES - 500) * 4096 < max(sizes) < (CHECKPOINT_PAGES + 500) * 4096
+    assert sizes[-1] == max(sizes)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("unusable", ["nonsense", "nosuch://host/db", "sqlite://", "sqlite:///:memory:"])

@@ -19,6 +19,13 @@ from credit_scoring.core.errors import RecordsError
 BUSY_TIMEOUT_S = 3.0
 """How long a statement waits for another process's lock; below the service's own deadline of 10 seconds."""
 
+CHECKPOINT_PAGES = 4_000
+"""How many pages (of 4 KiB) SQLite writes ahead before a commit copies them to the file, while everybody waits.
+
+Four times its own default: in a busy service that commit then comes up once in hundreds of requests, and writes an
+index's page once instead of several times. The log beside the file stays within these 16 MiB.
+"""
+
 NEWEST_REVISION = "0003"
 """The revision that this version of the package works on; a database that has it needs no Alembic."""
 
@@ -180,6 +187,7 @@ def _durable(busy_timeout_s: float) -> Callable[[Any, Any], None]:
         connection.isolation_level = None  # transactions begin where SQLAlchemy says so, below
         connection.execute(f"PRAGMA busy_timeout={round(busy_timeout_s * 1000)}")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         connection.execute("PRAGMA foreign_keys=ON")
 
     return configure

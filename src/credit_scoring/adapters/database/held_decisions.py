@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, bindparam, literal_column, select
+from sqlalchemy import ColumnClause, and_, bindparam, literal_column, select
 
 from credit_scoring.adapters.database.decision_keys import DecisionKeys
 from credit_scoring.adapters.database.direct import Direct, Prepared
@@ -13,7 +13,7 @@ from credit_scoring.adapters.database.schema import decisions
 from credit_scoring.core.owners import Owner
 from credit_scoring.core.records import ApplicationKey, DecisionRecord, record_of
 
-_ONE = literal_column("1")  # in the text, where a server that plans the statement for all parameters sees it
+_ONE: ColumnClause[int] = literal_column("1")  # not a parameter: a server plans for what it knows
 
 
 class HeldDecisions:
