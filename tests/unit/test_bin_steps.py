@@ -77,3 +77,13 @@ def test_what_is_none_of_the_categories_has_no_bin():
 
 def test_no_features_have_no_places():
     assert BinSteps.of([], []).places(np.zeros((3, 2), dtype=np.float32)).shape == (0, 3)
+
+
+def test_hundreds_of_edges_are_counted_too():
+    edges = tuple(float(edge) for edge in range(600))
+    values = np.asarray([-1, 0, 254, 255, 256, 599, 1e9, np.nan], dtype=np.float32)
+    narrow = FeatureBins(feature="y", edges=(0.0,))
+    expected = [[0, 0], [1, 1], [255, 1], [256, 1], [257, 1], [600, 1], [600, 1], [601, 2]]
+    np.testing.assert_array_equal(
+        found([FeatureBins(feature="x", edges=edges), narrow], np.column_stack([values, values]), [0, 1]), expected
+    )

@@ -81,7 +81,7 @@ class ReasonTable:
     def _told(self, codes: list[int], points: list[float], totals: list[float]) -> Iterator[GivenReason]:
         lost = [code for code in dict.fromkeys(codes) if totals[code] <= -MATERIAL_POINTS]
         for code in sorted(lost, key=totals.__getitem__)[: self.most]:
-            costliest = min((p for p in self.members[code] if codes[p] == code), key=points.__getitem__)
+            costliest = min([p for p in self.members[code] if codes[p] == code], key=points.__getitem__)
             yield GivenReason(*self.words[costliest][code % 2], -totals[code])
 
 
