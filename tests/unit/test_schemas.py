@@ -124,6 +124,11 @@ def test_a_sane_body_becomes_facts_in_the_order_received(model):
     assert checked.inline.events["statements"][0].values == {"repayment_status": 1, "bill_twd": 40_000, "paid_twd": 0}
 
 
+def test_taking_an_application_out_of_a_body_leaves_the_body_as_it_was(model):
+    checked = model.model_validate_json(json.dumps(body()))
+    assert to_application(checked, {}, SENDER).inline == to_application(checked, {}, SENDER).inline
+
+
 def test_no_table_is_unknown_and_an_empty_one_holds_nothing(model):
     for events, expected in (({}, {}), ({"statements": []}, {"statements": []})):
         checked = to_application(model.model_validate_json(json.dumps(body(events=events))), {}, SENDER)
