@@ -59,6 +59,9 @@ class Broken:
     def contributions(self, features: Matrix) -> Floats:
         return self._whole.contributions(features)
 
+    def explained(self, features: Matrix) -> tuple[Floats, Floats]:
+        return self.margin(features), self.contributions(features)
+
     def to_files(self) -> dict[str, bytes]:
         return self._whole.to_files()
 

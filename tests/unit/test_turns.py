@@ -265,6 +265,9 @@ class Hanging:
         self.released.wait(30)
         return self._whole.margin(features)
 
+    def explained(self, features: Any) -> Any:
+        return self.margin(features), self._whole.contributions(features)
+
 
 def test_a_challenger_that_hangs_holds_up_nobody_and_is_recorded(models):
     hanging = Hanging(models["challenger"].classifier)
@@ -315,6 +318,9 @@ class BadRow:
         if self._failure is not None and bad.any():
             raise self._failure
         return np.where(bad, np.nan, self._whole.margin(features))
+
+    def explained(self, features: Any) -> Any:
+        return self.margin(features), self._whole.contributions(features)
 
 
 @pytest.mark.parametrize("failure", [None, ValueError("no"), KeyError("no")], ids=str)
