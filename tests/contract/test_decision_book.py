@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,14 +12,21 @@ from sqlalchemy.exc import DBAPIError
 from credit_scoring.adapters.database.decisions import DecisionRepository
 from credit_scoring.adapters.database.direct import Direct, Step
 from credit_scoring.adapters.database.engine import open_database
-from credit_scoring.adapters.database.schema import decisions
+from credit_scoring.adapters.database.schema import decisions, idempotency_keys
 from credit_scoring.adapters.memory_decisions import InMemoryDecisionBook
 from credit_scoring.api.decisions import DecidingModel, Decision, FeaturesUsed, GivenReason, ModelOutput
 from credit_scoring.core.chains import GENESIS, link
 from credit_scoring.core.clocks import utc_now
 from credit_scoring.core.errors import RecordsError
 from credit_scoring.core.owners import Owner
-from credit_scoring.core.records import KEY_LIFETIME, ApplicationKey, DecisionQuery, DecisionRecord, Place
+from credit_scoring.core.records import (
+    KEY_LIFETIME,
+    ApplicationKey,
+    DecisionQuery,
+    DecisionRecord,
+    Place,
+    content_of,
+)
 from credit_scoring.ports import DecisionBook
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -175,6 +182,21 @@ def test_writers_that_decide_the_same_at_once_agree_on_one_record(engine):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(decide, range(4)))
     assert answers[0] == answers[1] == answers[2] == answers[3]
+
+
+def test_the_columns_repeat_what_the_record_says(engine):
+    kept = record(idempotency_key="k", applicant_id="p-7")
+    DecisionRepository(engine).add([kept])
+    with engine.connect() as connection:
+        row = connection.execute(select(decisions)).one()._asdict()
+        key = connection.execute(select(idempotency_keys)).one()._asdict()
+    chain = {name: row.pop(name) for name in ("writer", "sequence", "previous_hash", "hash")}
+    whose = {"tenant": "lender", "portfolio": "p"}
+    ids = {"decision_id": "d-1", "application_id": "a-1", "applicant_id": "p-7"}
+    assert row == whose | ids | {"decided_at": AT, "content": content_of(kept)}
+    assert chain == asdict(link(chain["writer"], 1, GENESIS, content_of(kept)))
+    named = {"route": "/v1/decisions", "key": "k", "body_digest": "0" * 64, "claim": "d-1", "claimed_at": AT}
+    assert key == whose | named | {"status": 200, "answer": b"d-1"}
 
 
 def test_two_books_on_one_database_see_each_others_decisions_at_once(database_url):

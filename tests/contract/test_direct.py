@@ -2,9 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -175,7 +174,7 @@ def test_a_writer_waits_for_another_processs_lock_and_no_longer_than_it_may(tmp_
     url = f"sqlite:///{tmp_path}/credit.db"
     one = direct(open_database(url, busy_timeout_s=0.2))
     steps = [added(one, 1), added(one, 2)][: 1 + more]
-    other = sqlite3.connect(Path(tmp_path) / "credit.db", isolation_level=None)
+    other = sqlite3.connect(tmp_path / "credit.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(OperationalError, match="locked"):
         one.write(steps)
@@ -184,6 +183,21 @@ def test_a_writer_waits_for_another_processs_lock_and_no_longer_than_it_may(tmp_
     other.close()
     one.write(steps)
     assert sequences(one) == list(range(1, 2 + more))
+
+
+def test_a_writer_goes_on_as_soon_as_the_other_process_is_through(tmp_path):
+    one = direct(open_database(f"sqlite:///{tmp_path}/credit.db", busy_timeout_s=30))
+    assert sequences(one) == []
+    other = sqlite3.connect(tmp_path / "credit.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO roles VALUES ('p', 1, '2026-01-01 00:00:00.000000', 'test', '{}')")
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(one.write, [added(one, 2)])
+        assert wait([written], timeout=0.3).not_done
+        other.execute("COMMIT")
+        written.result(20)
+    other.close()
+    assert sequences(one) == [1, 2]
 
 
 def test_a_database_that_is_only_read_is_read_directly_too(tmp_path):

@@ -102,21 +102,25 @@ class Direct:
 
     def close(self) -> None:
         """Close the connections that nobody uses now."""
-        while self._idle:
-            self._give_up(self._idle.pop()[0])
+        idle, self._idle = self._idle, []
+        for connection, _ in idle:
+            self._give_up(connection)
 
     def _with_cursor(self, work: Callable[[Any], T]) -> T:
         self._check()
-        errors, connection = self.dialect.loaded_dbapi, self._taken()
+        error = self.dialect.loaded_dbapi.Error
+        try:
+            return self._worked(work)
+        except error as exc:
+            raise _translated(exc, error) from exc
+
+    def _worked(self, work: Callable[[Any], T]) -> T:
+        connection = self._taken()
         try:
             done = work(connection.cursor())
-        except errors.IntegrityError as exc:
-            connection.rollback()
-            self._keep(connection)
-            raise _translated(exc, errors.Error) from exc
-        except errors.Error as exc:
-            self._give_up(connection)
-            raise _translated(exc, errors.Error) from exc
+        except self.dialect.loaded_dbapi.IntegrityError:
+            self._undo(connection)
+            raise
         except BaseException:
             self._give_up(connection)
             raise
@@ -141,6 +145,14 @@ class Direct:
         pooled.detach()
         self.dialect.set_isolation_level(connection, "AUTOCOMMIT")
         return connection
+
+    def _undo(self, connection: Any) -> None:
+        try:
+            connection.rollback()
+        except self.dialect.loaded_dbapi.Error:
+            self._give_up(connection)
+        else:
+            self._keep(connection)
 
     def _answers(self, connection: Any) -> bool:
         try:
