@@ -147,4 +147,6 @@ def _raw_tree(tree: Mapping[str, Any], width: int) -> list[npt.NDArray[Any]]:
     children = np.concatenate([left[inner], right[inner]])
     if np.any((children < 0) | (children >= size)) or np.any((feature[inner] < 0) | (feature[inner] >= width)):
         raise UnsupportedModelError("A node points outside its tree or its columns; the file is damaged.")
+    if np.any(right[inner] != left[inner] + 1):
+        raise UnsupportedModelError("A right child does not follow its left sibling, by which XGBoost predicts.")
     return found
