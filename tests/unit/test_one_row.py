@@ -29,7 +29,8 @@ MINUTES: dict[str, Callable[[Random], float | None]] = {
     "at the end of what is exact": lambda draw: draw.choice([2**52, 2**53 - 1, 1, -1, 3]),
     "beyond what is exact": lambda draw: draw.choice([2**53 + 2, 2**60, 1, -(2**60), 7]),
     "whole, one of them told as a fraction": lambda draw: draw.choice([3, 4, 5.0, 10**15]),
-    "fractions": lambda draw: draw.choice([0.1, 0.2, 0.7, 1e16, -1e16, draw.uniform(-1, 1)]),
+    "fractions": lambda draw: draw.choice([0.1, 0.2, 0.7, 3, draw.uniform(-1000, 1000)]),
+    "fractions beside large numbers": lambda draw: draw.choice([0.1, 0.7, 1e16, -1e16, draw.uniform(-1, 1)]),
     "some missing": lambda draw: draw.choice([None, 0.1, 0.3, 2, 1e15]),
 }
 
