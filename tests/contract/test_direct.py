@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from threading import Barrier
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -103,6 +104,15 @@ def test_a_connection_that_failed_is_given_up_for_a_new_one(engine, opened):
     assert sequences(one) == []
     assert len(opened) == 2
     assert [is_closed(connection) for connection in opened] == [True, False]
+
+
+def test_a_connection_that_breaks_as_it_is_made_is_told_as_any_failure(engine, monkeypatch):
+    gone = engine.dialect.loaded_dbapi.OperationalError("gone")
+    monkeypatch.setattr(engine.dialect, "set_isolation_level", Mock(side_effect=gone))
+    with pytest.raises(OperationalError, match="gone"):
+        sequences(direct(engine))
+    monkeypatch.undo()
+    assert sequences(direct(engine)) == []
 
 
 def test_a_connection_that_was_idle_is_asked_before_it_is_trusted(engine, opened, monkeypatch):

@@ -143,7 +143,11 @@ class Direct:
         pooled = self._engine.raw_connection()
         connection: Any = pooled.driver_connection
         pooled.detach()
-        self.dialect.set_isolation_level(connection, "AUTOCOMMIT")
+        try:
+            self.dialect.set_isolation_level(connection, "AUTOCOMMIT")
+        except BaseException:
+            self._give_up(connection)
+            raise
         return connection
 
     def _undo(self, connection: Any) -> None:
