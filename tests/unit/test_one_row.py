@@ -84,6 +84,7 @@ def test_numbers_of_every_sort_give_what_a_plain_reading_gives(features: dict[st
             right = reading.feature(name, applicant, own)
             near = None if right is None else pytest.approx(right, rel=1e-9, abs=1e-9 * largest)
             assert found[name] == near, (applicant["applicant_id"], features[name])
+            assert right is None or isinstance(found[name], float)
 
 
 def compensated(values: Sequence[float]) -> float:
@@ -124,6 +125,43 @@ def test_events_may_come_in_any_order(order: tuple[Event, ...]):
     }
     found = FeatureSet.of(declared_portfolio(windows)).compute_one_exact(Facts({}, {"calls": order}), AS_OF)
     assert list(found.values()) == [2.0, 4.0, 1.0]
+
+
+def test_special_codes_and_absent_values_of_events_take_no_part():
+    kinds = ("sum", "min", "mean", "last", "trend")
+    windows = {k: {"window": {"table": "payments", "aggregate": k, "column": "late_days"}} for k in kinds}
+    known = {"share": {"window": {"table": "payments", "aggregate": "share", "where": {"late_days": {"above": 2}}}}}
+    plan = FeatureSet.of(declared_portfolio(windows | known))
+    events = [call(30, late_days=5), call(20, late_days=-8), call(15, late_days=1), call(10), call(5, late_days=-8)]
+    found = plan.compute_one_exact(Facts({}, {"payments": events}), AS_OF)
+    assert found == {"sum": 6.0, "min": 1.0, "mean": 3.0, "last": 1.0, "trend": pytest.approx(-8.0), "share": 0.5}
+
+
+@pytest.mark.parametrize("seconds", [1, 77, 12_345, 86_401, 9_999_999])
+def test_a_trend_over_one_moment_is_missing_and_of_one_value_zero(seconds: int):
+    trend = {"window": {"table": "calls", "aggregate": "trend", "column": "minutes"}}
+    plan = FeatureSet.of(declared_portfolio({"trend": trend}))
+    for numbers in range(1, 12):
+        at_once = [call(seconds / 86_400, n, minutes=n / 7) for n in range(numbers)]
+        level = [call((seconds + n) / 86_400, n, minutes=seconds / 7) for n in range(numbers + 1)]
+        assert plan.compute_one_exact(Facts({}, {"calls": at_once}), AS_OF) == {"trend": None}
+        assert plan.compute_one_exact(Facts({}, {"calls": level}), AS_OF) == {"trend": 0.0}
+
+
+def test_the_same_windows_of_two_tables_do_not_meet():
+    def windows(table: str, column: str) -> dict[str, Any]:
+        kinds = {"sum": {"days": 30}, "min": {"last": 2, "skip": 1}, "trend": {}, "mean": {}}
+        found = {
+            f"{table}_{kind}": {"window": {"table": table, "aggregate": kind, "column": column} | span}
+            for kind, span in kinds.items()
+        }
+        return found | {f"{table}_ago": {"time_since": {"table": table, "unit": "months"}}}
+
+    plan = FeatureSet.of(declared_portfolio(windows("calls", "minutes") | windows("payments", "paid_eur")))
+    calls = [call(60, minutes=1), call(30, minutes=2)]
+    payments = [call(75, paid_eur=10), call(45, paid_eur=30), call(15, paid_eur=50)]
+    found = plan.compute_one_exact(Facts({}, {"calls": calls, "payments": payments}), AS_OF)
+    assert list(found.values()) == pytest.approx([2, 1, 1, 1.5, 1, 50, 10, 20, 30, 0.5])
 
 
 class Counted(dict[str, Any]):

@@ -9,7 +9,7 @@ Number = float | None
 Add = Callable[[Sequence[float]], float]
 
 Times = tuple[Sequence[float], float, float]
-"""Days from each event to the newest of them, their sum, and their spread, which is zero for a single moment."""
+"""Days from each event to the newest of them, their sum, and their spread, which is zero for one event or moment."""
 
 
 def added(values: Iterable[float]) -> float:
@@ -39,8 +39,8 @@ def slope(numbers: Sequence[float], lowest: Number, times: Times, add: Add) -> N
     See ``WindowedFeatures``: the same sums of the same terms. ``add`` adds up what ``numbers`` have above ``lowest``.
     """
     ago, t, spread = times
-    n = len(numbers)
-    if lowest is None or n < 2 or not spread > 0:
+    if lowest is None or not spread > 0:
         return None
+    n = len(numbers)
     above = [number - lowest for number in numbers]
     return -DAYS_PER_MONTH * (n * added(map(mul, ago, above)) - t * add(above)) / spread
