@@ -8,6 +8,7 @@ from itertools import permutations
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -290,3 +291,29 @@ def test_a_decision_told_in_another_time_zone_is_the_same_decision():
     there = datetime.fromisoformat("2020-06-01T09:00:00+09:00")
     assert plan.compute_one_exact(facts, there) == plan.compute_one_exact(facts, there.astimezone(UTC))
     assert plan.compute_one_exact(facts, there) == {"n": 3.0, "ago": 0.25}
+
+
+def test_days_are_counted_through_a_change_of_the_clocks():
+    plan = FeatureSet.of(declared_portfolio({"ago": {"time_since": {"table": "calls"}}}))
+    berlin = ZoneInfo("Europe/Berlin")
+    before, after = datetime(2020, 3, 28, 12, tzinfo=berlin), datetime(2020, 3, 29, 12, tzinfo=berlin)
+    facts = Facts({}, {"calls": [Event(before, 0, {})]})
+    assert plan.compute_one_exact(facts, after)["ago"] == pytest.approx(23 / 24)
+
+
+def test_special_codes_and_dates_that_are_not_past_are_missing_in_what_is_computed():
+    kinds: Mapping[str, Any] = {
+        "income_eur": {"column": "income_eur"},
+        "less": {"difference": {"of": "income_eur", "minus": "dependants"}},
+        "of_shown": {"ratio": {"of": "income_eur", "to": "shown"}},
+        "shown": {"column": "dependants"},
+        "age": {"time_since": {"column": "born_on", "unit": "months"}},
+    }
+    plan = FeatureSet.of(declared_portfolio(kinds))
+    fields = {"income_eur": 9, "dependants": 3, "born_on": "2020-03-03"}
+    full = {"income_eur": 9.0, "less": 6.0, "of_shown": 3.0, "shown": 3.0, "age": pytest.approx(3.0)}
+    assert plan.compute_one_exact(Facts(fields), AS_OF) == full
+    refused = full | {"income_eur": -7.0, "less": None, "of_shown": None}
+    assert plan.compute_one_exact(Facts(fields | {"income_eur": -7}), AS_OF) == refused
+    for day in ("2020-06-01", "2020-06-02", None):
+        assert plan.compute_one_exact(Facts(fields | {"born_on": day}), AS_OF) == full | {"age": None}
