@@ -24,6 +24,7 @@ from credit_scoring.core.features.one_row_source import literal
 from credit_scoring.core.portfolio import Column, EventsTable
 
 SHIPPED = Path(__file__).parents[2] / "conf/taiwan_cards/portfolio.yml"
+ONE = {"window": {"table": "calls", "aggregate": "sum", "column": "minutes"}}
 NOTHING = dict.fromkeys(("income_eur", "dependants", "housing", "born_on"))
 MINUTES: dict[str, Callable[[Random], float | None]] = {
     "whole": lambda draw: draw.randint(-(10**6), 10**6),
@@ -136,6 +137,12 @@ def test_special_codes_and_absent_values_of_events_take_no_part():
     events = [call(30, late_days=5), call(20, late_days=-8), call(15, late_days=1), call(10), call(5, late_days=-8)]
     found = plan.compute_one_exact(Facts({}, {"payments": events}), AS_OF)
     assert found == {"sum": 6.0, "min": 1.0, "mean": 3.0, "last": 1.0, "trend": pytest.approx(-8.0), "share": 0.5}
+
+
+def test_a_value_that_a_row_does_not_name_is_missing():
+    plan = FeatureSet.of(declared_portfolio({"sum": ONE}))
+    events = [call(3, minutes=2), call(2), call(1, minutes=None)]
+    assert plan.compute_one_exact(Facts({}, {"calls": events}), AS_OF) == {"sum": 2.0}
 
 
 @pytest.mark.parametrize("seconds", [1, 77, 12_345, 86_401, 9_999_999])
@@ -253,9 +260,6 @@ def test_what_is_written_is_read_as_it_was(value: float | str):
     read = eval(literal(value))  # noqa: S307 - what it is for
     assert read == value
     assert isinstance(value, str) or math.copysign(1, read) == math.copysign(1, value)
-
-
-ONE = {"window": {"table": "calls", "aggregate": "sum", "column": "minutes"}}
 
 
 @pytest.mark.parametrize(
