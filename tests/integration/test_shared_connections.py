@@ -10,8 +10,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -20,8 +21,8 @@ from credit_scoring.serving.connections import SharingLoop
 from credit_scoring.serving.open_connections import OpenConnections
 
 MOST = 4
-PATIENT = 60.0
-"""Seconds of silence that no living worker reaches, however busy the machine is."""
+PATIENT = 600.0
+"""Seconds of silence that no living worker reaches, however busy the machine is, and that clients do not wait for."""
 FAIRLY_PATIENT = 3.0
 """Where a test waits until a worker counts as silent."""
 
@@ -246,19 +247,44 @@ def test_a_worker_without_free_descriptors_leaves_connections_to_its_sibling(wor
     assert 0 < answered[few.pid] < 16
 
 
-def listens_itself(tls: ssl.SSLContext | None) -> bool:
-    """Whether a server on a socket that it is given is uvloop's own."""
+@contextmanager
+def server(tls: ssl.SSLContext | None = None) -> Iterator[tuple[SharingLoop, int, Any]]:
+    """A server on a socket that it is given: its loop, its port and itself."""
     loop = SharingLoop()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = loop.run_until_complete(loop.create_server(asyncio.Protocol, sock=listening, ssl=tls))
-        server.close()
-        loop.run_until_complete(server.wait_closed())
+        started = loop.run_until_complete(loop.create_server(asyncio.Protocol, sock=listening, ssl=tls))
+        yield loop, listening.getsockname()[1], started
+        started.close()
+        loop.run_until_complete(started.wait_closed())
     loop.close()
-    return isinstance(server, uvloop.loop.Server)
+
+
+def listens_itself(tls: ssl.SSLContext | None = None) -> bool:
+    """Whether uvloop's own server is used."""
+    with server(tls) as (_, _, started):
+        return isinstance(started, uvloop.loop.Server)
 
 
 def test_without_siblings_and_with_tls_uvloop_listens_itself(tmp_path, monkeypatch):
-    assert listens_itself(None)
+    assert listens_itself()
     monkeypatch.setattr(SharingLoop, "held", OpenConnections(tmp_path, 0, 2))
     assert listens_itself(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
-    assert not listens_itself(None)
+    assert not listens_itself()
+
+
+def test_a_closed_server_leaves_what_waits_to_others_that_have_the_socket(tmp_path, monkeypatch):
+    held = OpenConnections(tmp_path, 0, 2)
+    monkeypatch.setattr(SharingLoop, "held", held)
+
+    async def until_taken() -> None:
+        while not held.own:
+            await asyncio.sleep(0.01)
+
+    with server() as (loop, port, started):
+        with socket.create_connection(("127.0.0.1", port)):
+            loop.run_until_complete(asyncio.wait_for(until_taken(), 60))
+        started.close()
+        loop.run_until_complete(asyncio.sleep(0.1))  # the client of before has hung up
+        with socket.create_connection(("127.0.0.1", port)):
+            loop.run_until_complete(asyncio.sleep(0.1))
+            assert held.own == 0
