@@ -15,7 +15,7 @@ from credit_scoring.core.audit import Chained
 from credit_scoring.core.bundles import from_files
 from credit_scoring.core.errors import CreditScoringError, UnknownDecisionError
 from credit_scoring.core.roles import BundleRef
-from credit_scoring.core.scoring import SCORER_VERSION, ModelBundle
+from credit_scoring.core.scoring import SCORER_VERSIONS, ModelBundle
 from credit_scoring.serving.received_bodies import ReceivedBodies
 from credit_scoring.usecases.replay_decisions import Replayer
 
@@ -73,7 +73,8 @@ class _Found:
         """Return what came out, in one line."""
         told = [f"{self.exact:,} of {self.done:,} decisions came out bit for bit"]
         if self.near:
-            told.append(f"{self.near:,} of another scorer version than {SCORER_VERSION} within 1e-6 and 1 point")
+            kept = " and ".join(SCORER_VERSIONS)
+            told.append(f"{self.near:,} of scorer versions other than {kept} within 1e-6 and 1 point")
         if self.bad:
             more = f" ({_MOST_SHOWN} are shown)" if self.bad > _MOST_SHOWN and not self.options.as_json else ""
             told.append(f"{self.bad:,} did not{more}")
