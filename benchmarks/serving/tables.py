@@ -124,7 +124,7 @@ def source(result: Result) -> str:
         f"`{result['portfolio']}`, {trees['trees']} trees of depth {trees['depth']}; {result['machine']}, "
         f"{result['cpu']}, {result['date']}, commit {result['commit']}; {result['rounds']} rounds of "
         f"{result['seconds']:g} s a load, interleaved: median [least, most]; {result['cores']}, {result['load_tool']}. "
-        f"CPU is that of the server's processes for one request, MB their proportional set size.{_noise(result)}"
+        f"CPU is that of the server's processes for one request, MB their proportional set size.{_noise(result)}{_note(result)}"
     )
 
 
@@ -135,6 +135,11 @@ def _noise(result: Result) -> str:
         return ""
     found = spread(others)
     return f" All else on the machine took {found.median:.2f} cores meanwhile, {found.most:.2f} at most."
+
+
+def _note(result: Result) -> str:
+    """Return what whoever kept the result has to say of it."""
+    return f" {result['note']}" if "note" in result else ""
 
 
 def label(one: Mapping[str, Any]) -> str:
