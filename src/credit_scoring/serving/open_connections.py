@@ -70,9 +70,9 @@ def own_share(own: int, siblings: Sequence[int], waiting: int) -> int:
     """Return how many of the ``waiting`` connections a worker takes that holds ``own``.
 
     As water fills a vessel with an uneven floor: the waiting ones raise those who hold fewest to one level, and a
-    worker takes what it lacks of it. Water above the floor of the k lowest alone would stand at most at the mean of what
-    they hold and what waits, for every k; the level is the least of these. What is left, less than one for each, goes to
-    whoever holds fewest.
+    worker takes what it lacks of it. Above the k lowest alone the water would stand at the mean of what they hold and
+    what waits; the level is the least of these means, over all k. What is left, less than one for each, goes to whoever
+    holds fewest.
     """
     held, level = 0, own + waiting
     for lowest, count in enumerate(sorted((own, *siblings)), start=1):
