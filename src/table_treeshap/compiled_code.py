@@ -129,6 +129,9 @@ def unpacked(data: bytes, level: str) -> list[CompiledKernel]:
     head, _, body = data.partition(b"\n")
     try:
         says = json.loads(head)
+    except ValueError as exc:
+        raise ValueError("its first line is not what was written") from exc
+    try:
         if says["source"] != source_digest() or says["level"] != level:
             raise ValueError("it was made from other sources or for another level")
         if says["body"] != hashlib.sha256(body).hexdigest():
