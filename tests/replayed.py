@@ -1,6 +1,8 @@
 """What the tests of replays and audits share: decisions under roles on record, and where they are replayed from."""
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -145,6 +147,15 @@ def deciding(assignment: Assignment, **changes: Any) -> Decider:
     )
 
 
+@contextmanager
+def challenger_hangs(assignment: Assignment) -> Iterator[None]:
+    """The challenger's thread is busy with something else for as long as this lasts."""
+    released = threading.Event()
+    assignment.challenger_thread.run(released.wait)
+    yield
+    released.set()
+
+
 def sent(assignment: Assignment, application_id: str, **changes: Any) -> Application:
     """An application as the API takes it, with everything inline unless ``changes`` say otherwise."""
     content = {name: value for name, value in body(application_id, **changes).items() if value is not None}
@@ -171,8 +182,9 @@ def every_kind(history: History, models: Models, newer: ModelBundle) -> list[Dec
     batch = [sent(held, f"batch:{n}", applicant_id="stored", application=None, events=None) for n in range(3)]
     one.decide_many([replace(row, key_id=None, request_id="batch:b") for row in batch])
     held = history.assign(models, HALF)
-    late = deciding(held, **surroundings, challenger_budget_s=lambda _applications: -1.0)
-    late.decide_many([sent(held, f"late-{number}", applicant_id=f"late-{number}") for number in range(6)])
+    with challenger_hangs(held):
+        late = [sent(held, f"late-{number}", applicant_id=f"late-{number}") for number in range(6)]
+        deciding(held, **surroundings).decide_many(late)
     held = history.assign({"champion": models["champion"], "challenger": newer}, HALF)
     deciding(held, **surroundings).decide_many([sent(held, f"newer-{n}", applicant_id=f"n-{n}") for n in range(6)])
     history.assign({"champion": models["challenger"], "challenger": newer})

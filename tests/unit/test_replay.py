@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from replayed import HALF, OWNER, ROUTINGS, History, Stored, deciding, sent, with_other_features
+from replayed import HALF, OWNER, ROUTINGS, History, Stored, challenger_hangs, deciding, sent, with_other_features
 from service_package import NOW, facts
 
 from credit_scoring.adapters.memory_facts import InMemoryFactsStore
@@ -145,8 +145,9 @@ def test_a_challenger_that_failed_then_is_left_as_it_is_on_record(history, model
     records = decided_inline(history, models)
     record = next(one for one in records if one.answer.decider == "challenger")
     assignment = history.assign(models)
-    one = deciding(assignment, challenger_budget_s=lambda _applications: -1.0)
-    one.decide_many([sent(assignment, "late", applicant_id=record.answer.applicant_id)])
+    one = deciding(assignment)
+    with challenger_hangs(assignment):
+        one.decide_many([sent(assignment, "late", applicant_id=record.answer.applicant_id)])
     [late] = recorded(one)
     assert (late.answer.fallback, late.scores["challenger"].failure) == (True, "hung")
     [replay] = replayed(history, [late])
