@@ -94,12 +94,13 @@ def _explain_row(
     slot = layout[SLOTS]
     group = layout[GROUP]
     for number in range(groups):
-        first = layout[group + 4 * number]
-        used = layout[group + 4 * number + 2]
-        bits = layout[group + 4 * number + 3]
-        table = layout[group + 4 * groups + number]
-        for block in range(first, layout[group + 4 * number + 1]):
-            entry = table + (((block - first) << bits) + state[block]) * used
+        first = layout[group + 5 * number]
+        used = layout[group + 5 * number + 2]
+        bits = layout[group + 5 * number + 3]
+        stride = layout[group + 5 * number + 4]
+        table = layout[group + 5 * groups + number]
+        for block in range(first, layout[group + 5 * number + 1]):
+            entry = table + (((block - first) << bits) + state[block]) * stride
             bank = (block & 3) * width
             for k in range(used):
                 sums[bank + layout[slot + k]] += tables[entry + k]
@@ -167,13 +168,14 @@ def _explain_tile(
     bit = 0
     group = layout[GROUP]
     for number in range(groups):
-        first = layout[group + 4 * number]
-        used = layout[group + 4 * number + 2]
-        bits = layout[group + 4 * number + 3]
-        table = layout[group + 4 * groups + number]
-        for block in range(first, layout[group + 4 * number + 1]):
-            _set_states(layout, thresholds, sums, values, many, bit, bits, used, state)
-            entry = table + ((block - first) << bits) * used
+        first = layout[group + 5 * number]
+        used = layout[group + 5 * number + 2]
+        bits = layout[group + 5 * number + 3]
+        stride = layout[group + 5 * number + 4]
+        table = layout[group + 5 * groups + number]
+        for block in range(first, layout[group + 5 * number + 1]):
+            _set_states(layout, thresholds, sums, values, many, bit, bits, stride, state)
+            entry = table + ((block - first) << bits) * stride
             bank = (block & 3) * width
             for k in range(used):
                 into = (bank + layout[slot + k]) * TILE
@@ -190,7 +192,7 @@ def _explain_tile(
 
 
 def _set_states(
-    layout: Any, thresholds: Any, tile: Any, at: int, many: int, bit: int, bits: int, used: int, state: Any
+    layout: Any, thresholds: Any, tile: Any, at: int, many: int, bit: int, bits: int, stride: int, state: Any
 ) -> None:
     """Set one block's state for ``many`` rows of a tile, as the place of its row in the table."""
     for row in range(many):
@@ -198,7 +200,7 @@ def _set_states(
     for k in range(bits):
         threshold = thresholds[layout[BIT_THRESHOLD] + bit + k]
         place = at + layout[layout[BIT_COLUMN] + bit + k] * TILE
-        weight = used << k
+        weight = stride << k
         if layout[layout[BIT_MISSING] + bit + k] != 0:
             for row in range(many):
                 state[row] += int(not tile[place + row] < threshold) * weight  # a missing value too
@@ -253,15 +255,16 @@ def fill_tables(
 ) -> None:  # fmt: skip
     """Add the Shapley values of every leaf's game to its block's table, which holds zeros.
 
-    ``tables[offsets[block] + state * used + k]`` is what the block contributes to its ``k``-th column when the bits of
-    ``state`` say which of its nodes send a row to the right. ``quadrature`` holds, for up to 16 columns, eight places
+    ``tables[offsets[block] + state * stride + k]`` is what the block contributes to its ``k``-th column when the bits
+    of ``state`` say which of its nodes send a row to the right; ``sizes`` has the bits and the stride of each block.
+    ``quadrature`` holds, for up to 16 columns, eight places
     and eight weights each (see ``tables``). ``scratch`` has ``(m + 2) * 2**m + 64`` places, ``m`` the most columns of
     a block.
     """
     for block in range(blocks):
         place = block * MOST_BITS
         bits = sizes[2 * block]
-        columns = sizes[2 * block + 1]
+        stride = sizes[2 * block + 1]
         root = roots[block]
         own = 0  # where the block's own inner nodes begin
         node = parent[root]
@@ -277,7 +280,7 @@ def fill_tables(
                 m = _leaf_columns(leaf, place, nodes, used, child, parent, feature, share, scratch)
                 _weigh(m, quadrature, scratch)
                 _multiply(m, scratch)
-                _share_out(m, value[leaf], 1 << bits, columns, offsets[block], scratch, tables)
+                _share_out(m, value[leaf], 1 << bits, stride, offsets[block], scratch, tables)
 
 
 def _leaf_columns(
@@ -352,7 +355,7 @@ def _multiply(m: int, scratch: Any) -> None:
         top *= 2
 
 
-def _share_out(m: int, value: float, states: int, columns: int, offset: int, scratch: Any, tables: Any) -> None:
+def _share_out(m: int, value: float, states: int, stride: int, offset: int, scratch: Any, tables: Any) -> None:
     """Add a leaf's Shapley values to all rows of its block's table.
 
     They depend on the set of columns that send a row towards the leaf; each state stands for one such set.
@@ -372,4 +375,4 @@ def _share_out(m: int, value: float, states: int, columns: int, offset: int, scr
         for slot in range(m):
             subset |= int((state & int(scratch[16 + slot])) == int(scratch[32 + slot])) << slot
         for slot in range(m):
-            tables[offset + state * columns + int(scratch[48 + slot])] += scratch[shapley + subset * m + slot]
+            tables[offset + state * stride + int(scratch[48 + slot])] += scratch[shapley + subset * m + slot]

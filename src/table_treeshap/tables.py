@@ -15,6 +15,10 @@ CACHED_BYTES = 12 * 2**20
 """Tables up to this size are read from a processor's cache; above it, the smallest tables are the fastest."""
 
 
+LINE = 8
+"""Numbers in a cache line."""
+
+
 @dataclass(frozen=True)
 class Blocks:
     """The blocks of one height, by number of bits and of columns, then as they come in the trees."""
@@ -30,9 +34,15 @@ class Blocks:
     """``(b, MOST_BITS)`` columns of a block's table."""
 
     @property
+    def stride(self) -> Ints:
+        """Numbers from one row of a table to the next: a row that fits a cache line (64 bytes) lies within one."""
+        powers = 1 << np.ceil(np.log2(np.maximum(self.used, 1))).astype(np.int32)
+        return np.where(self.used <= LINE, powers, self.used).astype(np.int32)
+
+    @property
     def entries(self) -> npt.NDArray[np.int64]:
         """Numbers in each block's table."""
-        return (np.int64(1) << self.bits.astype(np.int64)) * self.used
+        return (np.int64(1) << self.bits.astype(np.int64)) * self.stride
 
     @property
     def table_bytes(self) -> int:
@@ -73,11 +83,12 @@ def choose_blocks(forest: Forest, kernels: Kernels, memory_budget: int) -> Block
 def tabulate(forest: Forest, blocks: Blocks, kernels: Kernels) -> Tables:
     """Return the filled tables with all that a row needs to find its way through them."""
     offsets = np.concatenate([[0], np.cumsum(blocks.entries)]).astype(np.int64)
-    values = np.empty(max(int(offsets[-1]), 1))  # NumPy asks for large pages here, and not for zeros
+    unaligned = np.empty(int(offsets[-1]) + LINE)  # NumPy asks for large pages here, and not for zeros
+    values = unaligned[-unaligned.ctypes.data // 8 % LINE :][: offsets[-1]]
     values.fill(0)
     largest = int(blocks.used.max(initial=0))
     scratch = np.empty((largest + 2) * 2**largest + 64)
-    sizes = np.ascontiguousarray(np.column_stack([blocks.bits, blocks.used]).ravel(), dtype=np.int32)
+    sizes = np.ascontiguousarray(np.column_stack([blocks.bits, blocks.stride]).ravel(), dtype=np.int32)
     rules = _quadrature()
     arrays = (blocks.nodes, blocks.columns, sizes, offsets, blocks.roots, forest.child, forest.parent)
     more = (forest.feature, forest.share, forest.value, rules, scratch, values)
@@ -145,8 +156,8 @@ def _layout(forest: Forest, blocks: Blocks, offsets: npt.NDArray[np.int64]) -> t
 
 
 def _groups(blocks: Blocks, offsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return first and last block, columns and bits of every run of blocks of one shape, and where its tables begin."""
+    """Return first and last block, columns, bits and stride of every run of blocks of one shape, and where it begins."""
     shape = np.column_stack([blocks.used, blocks.bits])
     starts = np.flatnonzero(np.concatenate([[True], np.any(shape[1:] != shape[:-1], axis=1)])[: len(shape)])
     ends = np.append(starts[1:], len(shape))[: len(starts)]
-    return np.column_stack([starts, ends, shape[starts]]).astype(np.int64), offsets[starts]
+    return np.column_stack([starts, ends, shape[starts], blocks.stride[starts]]).astype(np.int64), offsets[starts]
