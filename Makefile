@@ -50,6 +50,7 @@ bench: $(STAMP) ## run the benchmarks; their results go to benchmarks/results
 	@$(BIN)/python benchmarks/cross_validation.py
 	@$(BIN)/python benchmarks/features.py
 	@$(BIN)/python benchmarks/ingestion.py
+	@$(BIN)/python benchmarks/tree_explanations.py
 	@$(BIN)/python benchmarks/serving
 
 format: $(STAMP) ## format and mend what ruff can

@@ -156,7 +156,7 @@ def _layout(forest: Forest, blocks: Blocks, offsets: npt.NDArray[np.int64]) -> t
 
 
 def _groups(blocks: Blocks, offsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return first and last block, columns, bits and stride of every run of blocks of one shape, and where it begins."""
+    """Return first and last block, columns, bits and stride of each run of one shape, and where its tables begin."""
     shape = np.column_stack([blocks.used, blocks.bits])
     starts = np.flatnonzero(np.concatenate([[True], np.any(shape[1:] != shape[:-1], axis=1)])[: len(shape)])
     ends = np.append(starts[1:], len(shape))[: len(starts)]
