@@ -248,9 +248,12 @@ def test_a_locked_database_decides_nothing(client, database):
 
 def test_a_full_disk_decides_nothing(package, tmp_path):
     engine = open_database(f"sqlite:///{tmp_path}/credit.db")
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one() + 10
+    engine.dispose()
+    listen(engine, "connect", lambda opened, *_: opened.execute(f"PRAGMA max_page_count={pages}"))
     with served(package, engine, embedded(tmp_path / "credit.db")) as client:
         assert client.decide(body("before")).status_code == 200
-        listen(engine, "checkout", lambda connection, *_: connection.execute("PRAGMA max_page_count=1"))
         response = [client.decide(body(f"full-{number}")) for number in range(20)][-1]
         assert_problem(response, 503, "records_unavailable")
         assert int(response.headers["retry-after"]) > 0
