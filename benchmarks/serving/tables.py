@@ -124,7 +124,8 @@ def source(result: Result) -> str:
         f"`{result['portfolio']}`, {trees['trees']} trees of depth {trees['depth']}; {result['machine']}, "
         f"{result['cpu']}, {result['date']}, commit {result['commit']}; {result['rounds']} rounds of "
         f"{result['seconds']:g} s a load, interleaved: median [least, most]; {result['cores']}, {result['load_tool']}. "
-        f"CPU is that of the server's processes for one request, MB their proportional set size.{_noise(result)}{_note(result)}"
+        f"CPU is that of the server's processes for one request, MB their proportional set size."
+        f"{_noise(result)}{_note(result)}"
     )
 
 
