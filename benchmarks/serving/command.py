@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", nargs="+", metavar="SECTION", help="rivals, workers, modes, batches [all]")
     parser.add_argument("--rounds", type=int, default=5, help="kept rounds, after one that warms up [5]")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each load [3]; of 'profile', five times that")
+    parser.add_argument(
+        "--seconds", type=int, default=3, help="of each load, whole ones [3]; of 'profile', five times that"
+    )
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64], help="of sections rivals and workers")
     parser.add_argument(
         "--bento", metavar="TAG", help="a Bento that is built; by default one of the sources as they are"

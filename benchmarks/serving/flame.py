@@ -18,13 +18,13 @@ from serving.variants import Variant
 from serving.wrk import Load, Wrk
 
 GRAPH = PROJECT / "docs/flamegraph.svg"
-WARM_UP_S = 5.0
+WARM_UP_S = 5
 RATE_HZ = 250
 _TITLE = re.compile(r"py-spy[^<]*")
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.+@-]+/)+([\w.+@-]+)")
 
 
-def draw(variant: Variant, wrk: Wrk, cores: Cores, directory: Path, seconds: float) -> Path:
+def draw(variant: Variant, wrk: Wrk, cores: Cores, directory: Path, seconds: int) -> Path:
     """Load the service at the targets' connections, watch its busiest process, and return the graph."""
     port = free_port()
     with running(variant.start(port, cores.server), port, directory / "profiled.log") as server:
@@ -64,10 +64,10 @@ def _cpu_s(process: psutil.Process) -> float:
     return 0.0
 
 
-def _recorded(pid: int, target: Path, seconds: float) -> None:
+def _recorded(pid: int, target: Path, seconds: int) -> None:
     told = subprocess.run(  # noqa: S603 - our own command
         [
-            *(peers_bin() / "py-spy", "record", "--pid", str(pid), "--duration", f"{seconds:.0f}"),
+            *(peers_bin() / "py-spy", "record", "--pid", str(pid), "--duration", str(seconds)),
             # Stopped for each sample, threads that wait would be seen at work whenever they were just let go.
             *("--rate", str(RATE_HZ), "--nonblocking"),
             *("--format", "flamegraph", "--function", "--output", target),

@@ -32,7 +32,7 @@ class Options:
     """How much is measured: the first round, as long as the others, warms up and is not kept."""
 
     rounds: int
-    seconds: float
+    seconds: int
     connections: tuple[int, ...]
 
 

@@ -36,7 +36,7 @@ class Wrk:
         )
         return (told.stdout or told.stderr).partition(" Copyright")[0].strip()
 
-    def run(self, load: "Load", seconds: float, connections: int) -> dict[str, float]:
+    def run(self, load: "Load", seconds: int, connections: int) -> dict[str, float]:
         """Load a server closed-loop and return what was seen.
 
         Returns:
@@ -48,7 +48,7 @@ class Wrk:
         arguments = [load.head, load.bodies, load.name, str(load.first_line)]
         told = subprocess.run(  # noqa: S603 - our own command
             [
-                *(self.executable, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:g}s"),
+                *(self.executable, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"),
                 *("--timeout", f"{SLOWEST_S}s", "--script", SCRIPT, load.address, "--", *arguments),
             ],
             capture_output=True,
