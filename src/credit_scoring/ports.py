@@ -196,7 +196,8 @@ class EventStream(Protocol):
 
 
 Stage = Literal["queue", "held", "features", "champion", "challenger", "explain", "record"]
-"""What a decision's time goes to: waiting for its turn, reading held decisions, features, scores, reasons, records."""
+"""What a decision's time goes to: waiting for its turn, reading held decisions, features, both models with the reasons
+of their own arms, reasons that a failed challenger left to the champion, records."""
 
 
 class DecisionObserver(Protocol):

@@ -1,10 +1,9 @@
-import importlib
 import subprocess
 import sys
 
 import pytest
 
-from credit_scoring.serving.worker import bento_name, import_without, worker_count
+from credit_scoring.serving.worker import bento_name, worker_count
 
 
 @pytest.mark.parametrize(("given", "count"), [(None, 1), ("", 1), ("1", 1), ("4", 4), ("256", 256)])
@@ -20,17 +19,6 @@ def test_what_is_no_number_of_workers_ends_the_start_with_one_line(monkeypatch, 
     monkeypatch.setenv("CREDIT_WORKERS", given)
     with pytest.raises(SystemExit, match=r"CREDIT_WORKERS is .* Set it to 1 to 256\."):
         worker_count()
-
-
-def test_a_module_is_imported_as_if_another_were_absent_and_that_can_be_imported_afterwards(tmp_path, monkeypatch):
-    (tmp_path / "optional_part.py").write_text("")
-    whole = "try:\n    import optional_part\nexcept ImportError:\n    optional_part = None\n"
-    (tmp_path / "whole_module.py").write_text(whole)
-    monkeypatch.syspath_prepend(tmp_path)
-    import_without(("optional_part",), "whole_module")
-    assert sys.modules["whole_module"].optional_part is None  # type: ignore[attr-defined]
-    assert "optional_part" not in sys.modules
-    assert importlib.import_module("optional_part")
 
 
 def test_what_is_not_staged_ends_the_start_with_one_line(tmp_path):

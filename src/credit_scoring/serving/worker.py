@@ -1,10 +1,8 @@
 """One process of the service: how many there are, what it imports, and that it ends with the server it belongs to."""
 
 import gc
-import importlib
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -29,8 +27,6 @@ LOOK_EVERY_S = 0.5
 GRACE_S = 100.0
 """How long requests in hand may take after the server is gone; longer than any deadline. The port is free at once."""
 
-_NOT_FOR_SCORES = ("sklearn", "pandas")
-
 
 class Worker:
     """The service in one worker process, as an ASGI app; what is heavy is imported when it opens."""
@@ -50,7 +46,6 @@ class Worker:
         """Load everything; afterwards it is ready, or the log says why it is not."""
         if self._server_pid is not None:
             end_with(self._server_pid)
-        import_without(_NOT_FOR_SCORES, "xgboost")
         from credit_scoring.serving.telemetry import open_telemetry  # noqa: PLC0415 - not in the server's process
 
         self.telemetry = open_telemetry(self._server_pid or os.getpid())
@@ -105,22 +100,6 @@ def listen_together() -> None:
     """
     if worker_count() > 1:
         LOOP_FACTORIES["auto"] = "credit_scoring.serving.connections:loop_factory"
-
-
-def import_without(hidden: tuple[str, ...], module: str) -> None:
-    """Import ``module`` as if packages that it uses where it finds them were not installed.
-
-    XGBoost imports scikit-learn and pandas for its estimator classes, two seconds and 100 MB that no score needs. In
-    a Bento's image they are absent anyway; this way a process started from a development environment is the same.
-    """
-    absent = [name for name in hidden if name not in sys.modules]
-    for name in absent:
-        sys.modules[name] = None  # type: ignore[assignment] # Python's mark of what it must not find
-    try:
-        importlib.import_module(module)
-    finally:
-        for name in absent:
-            del sys.modules[name]
 
 
 def end_with(server_pid: int, *, look_every_s: float = LOOK_EVERY_S, grace_s: float = GRACE_S) -> None:

@@ -113,9 +113,12 @@ class Turn:
         if not cases:
             return []
         subjects = [case.subject for case in cases]
-        pending = self._challenger_started(cases, subjects)
+        own: dict[Role, set[int]] = {"champion": set(), "challenger": set()}
+        for place, case in enumerate(cases):
+            own[case.route.arm].add(place)
+        pending = self._challenger_started(subjects, own["challenger"])
         with self.observer.stage("champion"):
-            champion = opinions_on(self.assignment.models["champion"].bundle, subjects)
+            champion = opinions_on(self.assignment.models["champion"].bundle, subjects, own["champion"])
         challenger = self._challenger_result(pending, len(cases))
         deciders = [_decider(case.route, challenger, place) for place, case in enumerate(cases)]
         with self.observer.stage("explain"):
@@ -126,12 +129,11 @@ class Turn:
         told = enumerate(zip(cases, deciders, strict=True))
         return [self._record(case, place, role, opinions) for place, (case, role) in told]
 
-    def _challenger_started(self, cases: Sequence[_Case], subjects: Sequence[Subject]) -> Pending[ModelOpinions] | None:
+    def _challenger_started(self, subjects: Sequence[Subject], own: set[int]) -> Pending[ModelOpinions] | None:
         if not self.assignment.routing.scores_challenger:
             return None
         bundle = self.assignment.models["challenger"].bundle
-        own = [place for place, case in enumerate(cases) if case.route.arm == "challenger"]
-        return self.assignment.challenger_thread.run(lambda: opinions_on(bundle, subjects).explained(own))
+        return self.assignment.challenger_thread.run(lambda: opinions_on(bundle, subjects, own))
 
     def _challenger_result(self, pending: Pending[ModelOpinions] | None, applications: int) -> ModelOpinions | None:
         if pending is None:
