@@ -87,6 +87,8 @@ def _measure(given: argparse.Namespace) -> None:
     if "rivals" in only or given.what == "profile":
         peers_bin()
     about = machine() | {"cpu": _cpu()}  # before it is measured: the Bento is of these sources
+    if given.bento:
+        about["commit"] = f"of Bento {given.bento}"  # whatever it was built from
     tag = given.bento or built_bento()
     options = Options(given.rounds, given.seconds, tuple(given.connections))
     HOME.mkdir(parents=True, exist_ok=True)
