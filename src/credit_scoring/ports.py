@@ -207,8 +207,8 @@ class DecisionObserver(Protocol):
         """Time what is done inside, for all applications of one turn together."""
         ...
 
-    def decided(self, *, arm: str, decider: str, recommendation: str, fallback: bool) -> None:
-        """Count one new decision."""
+    def decided(self, count: int, *, arm: str, decider: str, recommendation: str, fallback: bool) -> None:
+        """Count new decisions of one kind."""
         ...
 
     def repeated(self) -> None:

@@ -123,3 +123,21 @@ def test_single_requests_are_decided_between_the_chunks_of_a_batch():
     asyncio.run(both())
     assert recorder.turns == [["c0"], ["s0", "s1"], ["c1"], ["c2"]]
     queue.close()
+
+
+def test_who_arrives_while_the_loop_is_busy_goes_with_the_same_turn():
+    recorder = Recorder()
+    recorder.go_on.set()
+    queue = DecisionQueue(recorder, private_telemetry())
+
+    async def arriving(loops: int, name: str) -> Any:
+        for _ in range(loops):
+            await asyncio.sleep(0)  # as a request that is read, parsed and checked
+        return await queue.decide(application(name))
+
+    async def all_of_them() -> None:
+        await asyncio.gather(arriving(0, "first"), arriving(2, "second"), arriving(4, "third"))
+
+    asyncio.run(all_of_them())
+    assert [len(turn) for turn in recorder.turns] == [3]
+    queue.close()

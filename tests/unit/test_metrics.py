@@ -19,7 +19,7 @@ def told(metrics: ServiceMetrics) -> dict[tuple[str, ...], float]:
 
 def test_decisions_are_counted_by_arm_decider_recommendation_and_fallback():
     metrics = ServiceMetrics()
-    metrics.decided(arm="challenger", decider="champion", recommendation="refer", fallback=True)
+    metrics.decided(1, arm="challenger", decider="champion", recommendation="refer", fallback=True)
     labels = ("arm=challenger", "decider=champion", "fallback=true", "recommendation=refer")
     assert told(metrics)[("credit_decisions_total", *labels)] == 1
 

@@ -1,8 +1,9 @@
 """Has applications that wait together decided together, in turns, on one thread per process.
 
-While a turn writes its records, the next one gathers: concurrent requests share every read and one commit, and nobody
-waits for company. Within a process two turns never run at once, so that what one turn put into the cache the next
-one finds there.
+While a turn writes its records, the next one gathers: concurrent requests share every read and one commit. A turn
+begins as soon as the event loop has nothing else to do: whoever is being read goes with it, and nobody waits for company
+that may not come. Within a process two turns never run at once, so that what one turn put into the cache the next one
+finds there.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ from credit_scoring.usecases.decide_applications import Answer
 
 LARGEST_TURN = 64
 """Most single requests that are decided together: more would make each wait for the others."""
+QUIET_LOOPS = 4
+"""Loops of the event loop without a new request after which a turn begins: one reads it, one parses it, and the callers
+who were answered last send their next ones meanwhile."""
 CHUNK = 250
 """Applications of a batch request that are decided together; single requests get their turn in between."""
 MOST_WAITING = 2_000
@@ -92,6 +96,7 @@ class DecisionQueue:
         loop = asyncio.get_running_loop()
         chunk_is_next = False
         while self._singles or self._chunks:
+            await self._others_arrived()
             take_chunk = bool(self._chunks) and (chunk_is_next or not self._singles)
             turn = self._taken(self._chunks, 1) if take_chunk else self._taken(self._singles, LARGEST_TURN)
             chunk_is_next = not take_chunk
@@ -99,6 +104,14 @@ class DecisionQueue:
                 work = loop.run_in_executor(self._thread, self._decided, turn)
                 [found] = await asyncio.gather(work, return_exceptions=True)
                 _hand_out(turn, found)
+
+    async def _others_arrived(self) -> None:
+        """Let the event loop work off what is ready now, which takes no time when nothing is."""
+        quiet = 0
+        while quiet < QUIET_LOOPS and self.depth < LARGEST_TURN:
+            depth = self.depth
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if self.depth == depth else 0
 
     def _decided(self, turn: Sequence[_Waiting]) -> list[Answer]:
         applications = [application for waiting in turn for application in waiting.applications]
@@ -109,9 +122,9 @@ class DecisionQueue:
         """Take those who still wait; whoever gave up is not decided."""
         taken = [queue.popleft() for _ in range(min(most, len(queue)))]
         turn = [waiting for waiting in taken if not waiting.answers.done()]
-        metrics, now_s = self._telemetry.metrics, perf_counter()
-        for waiting in turn:
-            metrics.waited(now_s - waiting.since_s)
+        metrics = self._telemetry.metrics
+        if turn:
+            metrics.waited(perf_counter() - turn[0].since_s)
         metrics.turn(sum(len(waiting.applications) for waiting in turn))
         metrics.queue_depth(self.depth)
         return turn

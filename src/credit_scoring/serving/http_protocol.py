@@ -11,7 +11,7 @@ request there was. Requests to one address, ``Direct``, go from the protocol to 
 import logging
 from asyncio import TimerHandle, Transport
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 from uuid import uuid4
 
 from starlette.types import ASGIApp
@@ -57,6 +57,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _went_on = False
     _in_vain = 0  # bytes of chunks that began no request, ended no head and brought no body: trailers count, too
     _refused = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.access_log = False  # the service has a line of its own for each request, and uvicorn's names raw paths
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn does
         """Give the first head its time from the first moment."""

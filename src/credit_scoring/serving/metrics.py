@@ -76,7 +76,7 @@ class ServiceMetrics:
         return _Timed(self._stages[name].observe, self._spans(name) if self._spans else nullcontext())
 
     def waited(self, seconds: float) -> None:
-        """Time how long one application waited for its turn: the stage 'queue'."""
+        """Time how long the first of a turn waited for it: the stage 'queue'."""
         self._stages["queue"].observe(seconds)
 
     def turn(self, applications: int) -> None:
@@ -87,13 +87,13 @@ class ServiceMetrics:
         """Tell how many applications wait now."""
         self._depth.set(waiting)
 
-    def decided(self, *, arm: str, decider: str, recommendation: str, fallback: bool) -> None:
+    def decided(self, count: int, *, arm: str, decider: str, recommendation: str, fallback: bool) -> None:
         """See DecisionObserver.decided."""
         counted = self._decided.get((arm, decider, recommendation, fallback))
         if counted is None:
             counted = self._decisions.labels(arm, decider, recommendation, "true" if fallback else "false")
             self._decided[arm, decider, recommendation, fallback] = counted
-        counted.inc()
+        counted.inc(count)
 
     def repeated(self) -> None:
         """See DecisionObserver.repeated."""

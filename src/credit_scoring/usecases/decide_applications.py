@@ -1,5 +1,6 @@
 """Decides applications: both models score each, one of them answers, and the records come before the answers."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -109,9 +110,9 @@ class Decider:
         with self.observer.stage("record"):
             holding = self.decisions.add(records) if records else []
         turn.keep_features()
-        for record, held in zip(records, holding, strict=True):
-            if held is record:
-                _observe(self.observer, held.answer)
+        _observe(
+            self.observer, [record.answer for record, held in zip(records, holding, strict=True) if held is record]
+        )
         by_place = iter(holding)
         return [next(by_place) if isinstance(one, DecisionRecord) else one for one in found]
 
@@ -144,8 +145,9 @@ def _names(key: ApplicationKey) -> Mapping[tuple[str, str], None]:
     return dict.fromkeys(names if key.idempotency_key is None else [*names, ("key", key.idempotency_key)])
 
 
-def _observe(observer: DecisionObserver, answer: Decision) -> None:
-    observer.features_from(answer.features_from, 1)
-    observer.decided(
-        arm=answer.arm, decider=answer.decider, recommendation=answer.recommendation, fallback=answer.fallback
-    )
+def _observe(observer: DecisionObserver, new: Sequence[Decision]) -> None:
+    for source, count in Counter(answer.features_from for answer in new).items():
+        observer.features_from(source, count)
+    kinds = Counter((answer.arm, answer.decider, answer.recommendation, answer.fallback) for answer in new)
+    for (arm, decider, recommendation, fallback), count in kinds.items():
+        observer.decided(count, arm=arm, decider=decider, recommendation=recommendation, fallback=fallback)

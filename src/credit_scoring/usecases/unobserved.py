@@ -12,7 +12,7 @@ class Unobserved:
         """See DecisionObserver.stage."""
         return nullcontext()
 
-    def decided(self, *, arm: str, decider: str, recommendation: str, fallback: bool) -> None:
+    def decided(self, count: int, *, arm: str, decider: str, recommendation: str, fallback: bool) -> None:
         """See DecisionObserver.decided."""
 
     def repeated(self) -> None:
