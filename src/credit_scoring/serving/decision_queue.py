@@ -1,9 +1,9 @@
 """Has applications that wait together decided together, in turns, on one thread per process.
 
 While a turn writes its records, the next one gathers: concurrent requests share every read and one commit. A turn
-begins as soon as the event loop has nothing else to do: whoever is being read goes with it, and nobody waits for company
-that may not come. Within a process two turns never run at once, so that what one turn put into the cache the next one
-finds there.
+begins as soon as the event loop has nothing else to do: whoever is being read goes with it, and nobody waits for
+company that may not come. Within a process two turns never run at once, so that what one turn put into the cache the
+next one finds there.
 """
 
 import asyncio
