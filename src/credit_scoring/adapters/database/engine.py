@@ -19,11 +19,10 @@ from credit_scoring.core.errors import RecordsError
 BUSY_TIMEOUT_S = 3.0
 """How long a statement waits for another process's lock; below the service's own deadline of 10 seconds."""
 
-CHECKPOINT_PAGES = 4_000
+CHECKPOINT_PAGES = 1_000
 """How many pages (of 4 KiB) SQLite writes ahead before a commit copies them to the file, while everybody waits.
 
-Four times its own default: in a busy service that commit then comes up once in hundreds of requests, and writes an
-index's page once instead of several times. The log beside the file stays within these 16 MiB.
+Its own default. With four times as many the slowest hundredth of all decisions took twice as long, and none less time.
 """
 
 NEWEST_REVISION = "0003"
