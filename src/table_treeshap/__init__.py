@@ -48,8 +48,8 @@ TreeSHAP itself takes T 2^D D^2 per row. Loading takes up to a tenth of a second
 
 The height is chosen per model, from the model and the memory budget alone: the greatest whose tables fit a
 processor's cache (12 MiB), else the one with the smallest tables. If these exceed the budget
-(``DEFAULT_MEMORY_BUDGET``, 128 MiB), or a block depends on more than 16 decisions, ``block_height`` is None, and contributions come from xgboost's
-``pred_contribs`` on one thread; a warning says so once per model. Margins never do.
+(``DEFAULT_MEMORY_BUDGET``, 128 MiB), or a block depends on more than 16 decisions, ``block_height`` is None, and
+contributions come from xgboost's ``pred_contribs`` on one thread; a warning says so once per model. Margins never do.
 
 What holds
 ----------
