@@ -1,7 +1,7 @@
 """Margins of a model and their exact explanation, for rows alone and in batches."""
 
 import logging
-from collections.abc import Callable
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
@@ -29,10 +29,26 @@ ROWS_PER_THREAD = 64
 """Fewer rows are not worth a thread's start."""
 
 
+class _Scratch(threading.local):
+    """Memory that each thread has for itself and keeps between calls."""
+
+    def __init__(self) -> None:
+        self._kept = np.empty(0)
+        self._address = 0
+
+    def address_of(self, places: int) -> int:
+        """Return where ``places`` float64 numbers may be written; what they hold is not said."""
+        if len(self._kept) < places:
+            self._kept = np.empty(places)
+            self._address = self._kept.ctypes.data
+        return self._address
+
+
 class TreeExplainer:
     """Scores and explains the rows of one model; see the package's docstring for what its numbers mean.
 
-    Nothing of it changes after it was made: any number of threads may use one at once, also after a fork.
+    What it knows never changes, and what a call writes to is the thread's own: any number of threads may use one at
+    once, also after a fork.
     """
 
     def __init__(self, forest: Forest, tables: Tables | None, model: bytes, kernels: compiled_code.Kernels) -> None:
@@ -47,8 +63,11 @@ class TreeExplainer:
         arrays = (forest.child, forest.feature, forest.threshold, forest.default_left, forest.value)
         sizes = (forest.trees, len(forest.levels), forest.width, forest.base_margin)
         self._margin_arguments = (*sizes, *(array.ctypes.data for array in arrays))
+        blocks = 0 if tables is None else tables.blocks
+        self._places = forest.trees + forest.width * BANKS + blocks
+        self._tiled_places = forest.trees + (forest.width * (BANKS + 1) + 1) * TILE
+        self._scratch = _Scratch()
         if tables is not None:
-            self._blocks = tables.blocks
             self._table_arguments = tuple(a.ctypes.data for a in (tables.layout, tables.thresholds, tables.values))
 
     @classmethod
@@ -64,7 +83,7 @@ class TreeExplainer:
         blocks = choose_blocks(forest, kernels, memory_budget)
         if blocks is None:
             _LOG.warning(
-                "Tables for this model of %d trees up to depth %d would exceed %d bytes: its explanations come from "
+                "No tables of this model of %d trees up to depth %d fit %d bytes: its explanations come from "
                 "xgboost's pred_contribs, a hundred times slower. Allow more memory, or train shallower trees.",
                 forest.trees,
                 len(forest.levels) - 1,
@@ -81,9 +100,9 @@ class TreeExplainer:
             ValueError: If ``columns`` is not such a matrix.
         """
         columns = self._checked(columns)
-        found = np.empty(len(columns))
-        _split(self._margins_of, columns, found, threads)
-        return found
+        margin = np.empty(len(columns))
+        self._split(columns, margin, None, threads)
+        return margin
 
     def contributions(self, columns: Matrix, threads: int = 1) -> Floats:
         """Return ``(n, c)`` contributions to the margins of ``(n, c)`` float32 columns; rows sum to margin - bias.
@@ -94,9 +113,9 @@ class TreeExplainer:
         columns = self._checked(columns)
         if self._tables is None:
             return self._slow_contributions(columns)
-        found = np.empty(columns.shape)
-        _split(self._contributions_of, columns, found, threads)
-        return found
+        contributions = np.empty(columns.shape)
+        self._split(columns, None, contributions, threads)
+        return contributions
 
     def explained(self, columns: Matrix, threads: int = 1) -> tuple[Floats, Floats]:
         """Return what ``margin`` and ``contributions`` return, to the bit.
@@ -104,7 +123,12 @@ class TreeExplainer:
         Raises:
             ValueError: If ``columns`` is not such a matrix.
         """
-        return self.margin(columns, threads), self.contributions(columns, threads)
+        if self._tables is None:
+            return self.margin(columns, threads), self.contributions(columns, threads)
+        columns = self._checked(columns)
+        margin, contributions = np.empty(len(columns)), np.empty(columns.shape)
+        self._split(columns, margin, contributions, threads)
+        return margin, contributions
 
     def _checked(self, columns: Matrix) -> Matrix:
         if not isinstance(columns, np.ndarray) or columns.dtype != np.float32 or columns.ndim != 2:
@@ -113,20 +137,37 @@ class TreeExplainer:
             raise ValueError(f"The matrix has {columns.shape[1]} columns; the model reads {self.width}.")
         return columns if columns.flags.c_contiguous and columns.flags.aligned else np.array(columns, order="C")
 
-    def _margins_of(self, columns: Matrix, found: Floats) -> None:
-        called = self._kernels.held if len(columns) <= FEW_ROWS else self._kernels.released
-        at = np.empty(self._forest.trees, dtype=np.int32)
-        called["margins"](*self._margin_arguments, columns.ctypes.data, len(columns), found.ctypes.data, at.ctypes.data)
+    def _split(self, columns: Matrix, margin: Floats | None, contributions: Floats | None, threads: int) -> None:
+        """Fill what is given for the rows, in parts of their own per thread."""
+        parts = min(threads, len(columns) // ROWS_PER_THREAD)
+        if parts <= 1:
+            self._fill(columns, margin, contributions)
+            return
+        bounds = [len(columns) * part // parts for part in range(parts + 1)]
+        with ThreadPoolExecutor(parts, thread_name_prefix="table-treeshap") as pool:
+            filling = [
+                pool.submit(
+                    self._fill,
+                    columns[a:b],
+                    None if margin is None else margin[a:b],
+                    None if contributions is None else contributions[a:b],
+                )
+                for a, b in pairwise(bounds)
+            ]
+        for part in filling:
+            part.result()
 
-    def _contributions_of(self, columns: Matrix, found: Floats) -> None:
-        called = self._kernels.held if len(columns) <= FEW_ROWS else self._kernels.released
-        tiled = len(columns) >= FEWEST_TILED
-        sums = self.width * ((BANKS + 1) * TILE if tiled else BANKS)
-        scratch = np.empty(sums + (TILE if tiled else self._blocks))
-        at = scratch.ctypes.data
-        called["contributions"](
-            *self._table_arguments, columns.ctypes.data, len(columns), found.ctypes.data, at + sums * 8, at
-        )
+    def _fill(self, columns: Matrix, margin: Floats | None, contributions: Floats | None) -> None:
+        rows = len(columns)
+        called = self._kernels.held if rows <= FEW_ROWS else self._kernels.released
+        at = columns.ctypes.data  # an address costs as much to ask for as some dozens of blocks
+        scratch = self._scratch.address_of(self._places if rows < FEWEST_TILED else self._tiled_places)
+        if margin is not None:
+            called["margins"](*self._margin_arguments, at, rows, margin.ctypes.data, scratch)
+        if contributions is not None:
+            sums = self.width * ((BANKS + 1) * TILE if rows >= FEWEST_TILED else BANKS)
+            found = contributions.ctypes.data
+            called["contributions"](*self._table_arguments, at, rows, found, scratch + sums * 8, scratch)
 
     @cached_property
     def _booster(self) -> Any:
@@ -143,15 +184,3 @@ class TreeExplainer:
         matrix = xgboost.DMatrix(columns, nthread=1)
         found = np.asarray(self._booster.predict(matrix, pred_contribs=True), dtype=np.float64)
         return found.reshape(len(columns), self.width + 1)[:, :-1].copy()
-
-
-def _split(of: Callable[[Matrix, Floats], None], columns: Matrix, found: Floats, threads: int) -> None:
-    """Have ``of`` fill ``found`` for the rows, in parts of their own per thread."""
-    parts = min(threads, len(columns) // ROWS_PER_THREAD)
-    if parts <= 1:
-        of(columns, found)
-        return
-    bounds = [len(columns) * part // parts for part in range(parts + 1)]
-    with ThreadPoolExecutor(parts, thread_name_prefix="table-treeshap") as pool:
-        for done in [pool.submit(of, columns[a:b], found[a:b]) for a, b in pairwise(bounds)]:
-            done.result()

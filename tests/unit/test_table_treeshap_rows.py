@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tree_models import Recipe, as_bytes
+from tree_models import Recipe, as_bytes, document, tree
 
 from table_treeshap import TreeExplainer
 
@@ -39,6 +39,17 @@ def test_every_row_alone_is_what_it_is_in_the_batch():
         margin, contributions = EXPLAINER.explained(ROWS[at : at + 1])
         assert margin.tobytes() == MARGIN[at : at + 1].tobytes()
         assert contributions.tobytes() == CONTRIBUTIONS[at : at + 1].tobytes()
+
+
+def test_leaves_are_added_in_the_order_of_the_trees():
+    stumps = [10.0**power for power in (15, 0, -3, 15, -8, 1, -15)]
+    stumps[3] *= -1  # in any other order, small leaves would survive or perish
+    trees = [tree([{"value": value, "cover": 1.0}]) for value in stumps]
+    explainer = TreeExplainer.of(as_bytes(document(trees, 2, "reg:squarederror")))
+    expected = float(np.float32(0.3))
+    for value in stumps:
+        expected += float(np.float32(value))
+    assert explainer.margin(np.zeros((1, 2), dtype=np.float32))[0] == expected
 
 
 @pytest.mark.parametrize(
