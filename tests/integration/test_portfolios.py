@@ -1,21 +1,33 @@
 """Every portfolio under conf/: sound by itself; with the shared data, read whole, and run from rows to Bento."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+import xgboost as xgb
 from integration.kedro_project import ROOT, Finished, Project, new_project
 
 from credit_scoring.adapters.portfolio_file import read_portfolio
-from credit_scoring.core.features.feature_set import FeatureSet
+from credit_scoring.core.features.engines import with_as_of
+from credit_scoring.core.features.feature_set import FeatureSet, to_matrix
 from credit_scoring.core.portfolio import Portfolio
 from credit_scoring.core.table_checks import CheckedTables
 from credit_scoring.core.tables import application_table, event_tables, outcome_table, protected_table
+from credit_scoring.core.training.boosted_trees import fit_boosted_trees
+from credit_scoring.core.training.development import Development, labelled
+from credit_scoring.core.training.options import BoostedTreesOptions
 from credit_scoring.pipelines.received_rows import checked_rows
+from table_treeshap import TreeExplainer
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what shap imports warns
+    import shap
 
 CONF = ROOT / "conf"
 SHARED = Path(os.environ.get("CREDIT_SHARED_DATA", ROOT.parent / "shared" / "data")).absolute()
@@ -101,6 +113,38 @@ def test_no_protected_attribute_and_no_outcome_reaches_an_application(checked: C
     protected = set(protected_table(checked.valid, portfolio).collect_schema().names()) - {"applicant_id"}
     assert protected == ({"personal_status_sex", "age_years", "foreign_worker"} & set(portfolio.row_columns))
     assert known.isdisjoint(protected | {portfolio.outcome.column, "status"})
+
+
+@with_data
+def test_trees_of_every_portfolio_are_explained_as_xgboost_and_shap_explain_them(
+    checked: CheckedTables, portfolio: Portfolio
+):
+    development = _development(checked, portfolio)
+    development = development.rows(np.arange(min(4_000, len(development.is_bad))))
+    options = BoostedTreesOptions(algorithm="boosted_trees", rounds=120, max_depth=5, learning_rate=0.1)
+    trees = fit_boosted_trees(development, options).with_reference(development.features[:600])
+    columns = trees.encoder.encode(development.features[:300])
+    booster = xgb.Booster()
+    booster.load_model(bytearray(trees.model))
+    told = booster.predict(xgb.DMatrix(columns), pred_contribs=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what shap imports warns
+        by_shap = shap.TreeExplainer(booster, feature_perturbation="tree_path_dependent").shap_values(columns)
+    margin, contributions = TreeExplainer.of(trees.model).explained(columns)
+    np.testing.assert_allclose(contributions, told[:, :-1], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(contributions, by_shap, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(margin, booster.predict(xgb.DMatrix(columns), output_margin=True), atol=1e-5, rtol=0)
+    assert np.abs(contributions).sum() > 0
+
+
+def _development(checked: CheckedTables, portfolio: Portfolio) -> Development:
+    plan = FeatureSet.of(portfolio)
+    applicants = application_table(checked.valid, portfolio).collect()
+    if portfolio.as_of.column is None:
+        applicants = with_as_of(applicants, portfolio.as_of.moment(None, datetime(2026, 1, 1, tzinfo=UTC)))
+    events = {table: rows.collect() for table, rows in event_tables(checked.valid, portfolio).items()}
+    rows, is_bad = labelled(plan.compute(applicants, events), outcome_table(checked.valid, portfolio).collect())
+    return Development(portfolio, plan, to_matrix(rows, plan.names), is_bad)
 
 
 @with_data
