@@ -121,7 +121,7 @@ def test_trees_of_every_portfolio_are_explained_as_xgboost_and_shap_explain_them
 ):
     development = _development(checked, portfolio)
     development = development.rows(np.arange(min(4_000, len(development.is_bad))))
-    options = BoostedTreesOptions(algorithm="boosted_trees", rounds=120, max_depth=5, learning_rate=0.1)
+    options = BoostedTreesOptions(algorithm="boosted_trees", rounds=120, max_depth=5, min_child_weight=1)
     trees = fit_boosted_trees(development, options).with_reference(development.features[:600])
     columns = trees.encoder.encode(development.features[:300])
     booster = xgb.Booster()
